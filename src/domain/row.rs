@@ -1,0 +1,153 @@
+//! One line of the journal: an event as it came, and what was decided about it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::decision::Decision;
+use super::event::{Event, Form};
+use super::ids::{KeyId, Position};
+use super::issue::Origin;
+use super::time::Time;
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Where it stands in the stream.
+    pub position: Position,
+    /// When the stream took it.
+    pub stream_time: Time,
+    /// What it is.
+    pub entry: Entry,
+}
+
+/// What a journal line holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// Somebody else's event, or a message that cannot be read.
+    Event(Box<Recorded>),
+    /// An event that Shipwatch published itself and has seen come back. Its bytes can be made again from the line that caused it.
+    Own(Own),
+}
+
+/// Somebody else's event with its decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// How it was carried.
+    pub form: Form,
+    /// The NATS subject.
+    pub subject: String,
+    /// What listings filter by; none where the message cannot be read.
+    pub head: Option<Head>,
+    /// What was decided.
+    pub decision: Decision,
+    /// The event's JSON as it came (binary messages in their JSON form), or the bytes that could not be read.
+    #[serde(skip)]
+    pub payload: Bytes,
+}
+
+/// Which message of Shipwatch's own came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    /// The line that caused it.
+    pub of: Position,
+    /// Which of the messages caused by that line.
+    pub kind: OwnKind,
+}
+
+/// The messages that one event can cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum OwnKind {
+    /// `sh.keptn.event.<task>.started`.
+    Started,
+    /// `sh.keptn.event.<task>.finished`.
+    Finished,
+    /// `dev.shipwatch.issue.*` for the change with this index.
+    Issue(u32),
+}
+
+/// The attributes of an event that listings filter by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// `source` and `id`.
+    pub origin: Origin,
+    /// `type`.
+    pub ty: String,
+    /// `time`.
+    pub time: Option<Time>,
+    /// `shkeptncontext`.
+    pub context: Option<String>,
+    /// `triggeredid`.
+    pub triggered_id: Option<String>,
+    /// `data.project`, or empty.
+    pub project: String,
+    /// `data.stage`, or empty.
+    pub stage: String,
+    /// `data.service`, or empty.
+    pub service: String,
+}
+
+impl Head {
+    /// The head of an event.
+    pub fn of(event: &Event) -> Head {
+        let text = |member| event.text(member).unwrap_or_default().to_owned();
+        Head {
+            origin: Origin { source: event.source.clone(), id: event.id.clone() },
+            ty: event.ty.clone(),
+            time: event.time,
+            context: event.context.clone(),
+            triggered_id: event.triggered_id.clone(),
+            project: text("project"),
+            stage: text("stage"),
+            service: text("service"),
+        }
+    }
+}
+
+/// What journal lines are found by. Only a 64-bit hash of a mark is kept, so whoever looks one up checks the line it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark<'a> {
+    /// The `id` of an event, of any source.
+    EventId(&'a str),
+    /// `shkeptncontext`.
+    Context(&'a str),
+    /// The run of a decisive event, or the `triggeredid` of any.
+    Run(&'a str),
+    /// A key of which the event speaks, whether or not it changed anything.
+    Key(KeyId),
+}
+
+impl Mark<'_> {
+    /// The hash kept in the index.
+    pub fn hash(self) -> u64 {
+        use xxhash_rust::xxh3::xxh3_64_with_seed as hash;
+        match self {
+            Mark::EventId(text) => hash(text.as_bytes(), 1),
+            Mark::Context(text) => hash(text.as_bytes(), 2),
+            Mark::Run(text) => hash(text.as_bytes(), 3),
+            Mark::Key(id) => hash(id.0.as_bytes(), 4),
+        }
+    }
+}
+
+impl Recorded {
+    /// Calls `each` with every mark of this line.
+    pub fn marks(&self, mut each: impl FnMut(Mark<'_>)) {
+        if let Some(head) = &self.head {
+            each(Mark::EventId(&head.origin.id));
+            if let Some(context) = &head.context {
+                each(Mark::Context(context));
+            }
+        }
+        let answered = self.head.as_ref().and_then(|h| h.triggered_id.as_deref());
+        if let Some(run) = self.decision.run.as_deref().or(answered) {
+            each(Mark::Run(run));
+        }
+        let own = self.decision.key.as_ref().map(super::issue::Key::id);
+        if let Some(id) = own {
+            each(Mark::Key(id));
+        }
+        for change in self.decision.changes.iter().filter(|c| Some(c.key) != own) {
+            each(Mark::Key(change.key));
+        }
+    }
+}
