@@ -8,6 +8,11 @@ mod request;
 mod tasks;
 mod transition;
 
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -105,7 +105,7 @@ pub fn claim(
     }
     let rendered;
     let texts = match c.texts {
-        Some(texts) if c.outcome.is_broken() => Some(texts),
+        Some(texts) if c.outcome == merged => Some(texts),
         _ => {
             let worst = prior.iter().filter(|p| p.outcome == merged).max_by_key(|p| p.position);
             rendered = worst.and_then(|p| texts_of(p.position));
@@ -114,7 +114,7 @@ pub fn claim(
     };
     let kind = texts.map(|texts| break_it(&mut marks, texts, number, c, !counted));
     let why = match kind {
-        Some(kind) if c.outcome.is_broken() => format!("{} the issue", verb(kind)),
+        Some(kind) if c.outcome == merged => format!("{} the issue", verb(kind)),
         _ => "another event of the same run failed, and the run is the newest now".to_owned(),
     };
     Step { marks: Some(marks), kind, fate: Fate::Applied, why }
