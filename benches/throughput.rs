@@ -32,7 +32,10 @@ fn main() -> Result<()> {
 
 async fn run() -> Result<()> {
     let n = events();
-    println!("{n} events of about 800 bytes, {} rounds, medians; broker, store and service share this machine\n", rounds());
+    println!(
+        "{n} events of about 800 bytes, {} rounds, medians; broker, store and service share this machine\n",
+        rounds()
+    );
     let mut with_replies = Vec::new();
     let mut without = Vec::new();
     let mut memory = 0;
@@ -75,7 +78,9 @@ fn trigger(i: usize) -> (String, String) {
 /// A `finished` of a test, failing or passing.
 fn finished(i: usize) -> (String, String) {
     let result = if i % 3 == 0 { "pass" } else { "fail" };
-    let data = format!(r#""status":"succeeded","result":"{result}","test":{{"start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:01:00Z"}}"#);
+    let data = format!(
+        r#""status":"succeeded","result":"{result}","test":{{"start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:01:00Z"}}"#
+    );
     event(i, "test.finished", &data)
 }
 

@@ -8,18 +8,61 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "src/domain",
         &[
-            "crate::store", "crate::bus", "crate::query", "crate::pipeline", "crate::effects", "crate::app", "crate::cli",
-            "tokio::", "sled::", "async_nats", "axum::", "Utc::now", "SystemTime", "Instant::now", "new_v4", "rand::",
+            "crate::store",
+            "crate::bus",
+            "crate::query",
+            "crate::pipeline",
+            "crate::effects",
+            "crate::app",
+            "crate::cli",
+            "tokio::",
+            "sled::",
+            "async_nats",
+            "axum::",
+            "Utc::now",
+            "SystemTime",
+            "Instant::now",
+            "new_v4",
+            "rand::",
         ],
     ),
     (
         "src/store",
-        &["crate::bus", "crate::query", "crate::pipeline", "crate::effects", "crate::app", "crate::cli", "async_nats", "axum::", "Utc::now", "new_v4"],
+        &[
+            "crate::bus",
+            "crate::query",
+            "crate::pipeline",
+            "crate::effects",
+            "crate::app",
+            "crate::cli",
+            "async_nats",
+            "axum::",
+            "Utc::now",
+            "new_v4",
+        ],
     ),
-    ("src/bus", &["crate::store", "crate::query", "crate::pipeline", "crate::effects", "crate::app", "crate::cli", "sled::", "axum::"]),
-    ("src/query", &["crate::bus", "crate::pipeline", "crate::effects", "crate::app", "crate::cli", "sled::", "async_nats"]),
+    (
+        "src/bus",
+        &[
+            "crate::store",
+            "crate::query",
+            "crate::pipeline",
+            "crate::effects",
+            "crate::app",
+            "crate::cli",
+            "sled::",
+            "axum::",
+        ],
+    ),
+    (
+        "src/query",
+        &["crate::bus", "crate::pipeline", "crate::effects", "crate::app", "crate::cli", "sled::", "async_nats"],
+    ),
     ("src/effects", &["crate::query", "crate::app", "crate::cli", "sled::", "async_nats", "axum::"]),
-    ("src/pipeline.rs", &["crate::query", "crate::app", "crate::cli", "sled::", "async_nats", "axum::", "Utc::now", "new_v4"]),
+    (
+        "src/pipeline.rs",
+        &["crate::query", "crate::app", "crate::cli", "sled::", "async_nats", "axum::", "Utc::now", "new_v4"],
+    ),
     ("src/cli", &["sled::", "async_nats"]),
     ("src/app.rs", &["sled::", "async_nats", "crate::cli"]),
 ];
@@ -51,7 +94,11 @@ fn imports_go_downward_only() {
             let lines = code.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"));
             for (number, line) in lines {
                 for name in names.iter().filter(|name| line.contains(*name)) {
-                    wrong.push(format!("{}:{}: {name} in {room}", file.strip_prefix(root).unwrap().display(), number + 1));
+                    wrong.push(format!(
+                        "{}:{}: {name} in {room}",
+                        file.strip_prefix(root).unwrap().display(),
+                        number + 1
+                    ));
                 }
             }
         }
