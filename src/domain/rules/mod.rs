@@ -1,5 +1,30 @@
 //! Rules: what an event says about which thing. Written in YAML, compiled once, matched without state.
 
+mod adapter;
+mod compile;
+mod condition;
+mod engine;
+mod expr;
+mod fields;
+mod glob;
+mod index;
+mod path;
+mod problem;
+mod proof;
+mod raw;
+mod rule;
+mod set;
+mod subject;
+mod template;
+mod webhook;
+mod yaml;
+
+pub use adapter::Adapter;
+pub use problem::{At, Problem};
+pub use proof::{TestOutcome, run_tests};
+pub use set::{Listed, RuleSet};
+pub use webhook::{SecretRef, Webhook};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -79,4 +104,17 @@ pub struct Texts {
     pub links: Vec<Link>,
     /// Labels of the event.
     pub labels: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_packs_pass_their_own_tests() {
+        let outcomes = run_tests(&RuleSet::builtin());
+        let failed: Vec<_> = outcomes.iter().filter(|o| !o.passed).collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        assert!(!outcomes.is_empty());
+    }
 }

@@ -1,0 +1,187 @@
+//! Patterns over dotted words as NATS has them: `*` is one word, `>` is the rest.
+
+use std::fmt;
+
+/// A pattern that event types or subjects are tried against.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subject(Box<str>);
+
+impl Subject {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// What NATS would not accept, and a pattern that would take the whole bus.
+    pub fn parse(text: &str) -> Result<Subject, String> {
+        if text.is_empty() {
+            return Err("pattern is empty".into());
+        }
+        if text.len() > 255 {
+            return Err("pattern is longer than 255 bytes".into());
+        }
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(format!("pattern {text:?} holds white space"));
+        }
+        let words: Vec<&str> = text.split('.').collect();
+        for (n, word) in words.iter().enumerate() {
+            let last = n + 1 == words.len();
+            match *word {
+                "" => return Err(format!("pattern {text:?} has an empty word")),
+                "*" | ">" if n == 0 => {
+                    return Err(format!("pattern {text:?} does not begin with a word, it would take the whole bus"));
+                }
+                ">" if !last => return Err(format!("pattern {text:?}: `>` stands only at the end")),
+                "*" | ">" => {}
+                word if word.contains(['*', '>']) => {
+                    return Err(format!("pattern {text:?}: `{word}` is not one word, `*` stands for a whole word"));
+                }
+                _ => {}
+            }
+        }
+        Ok(Subject(text.into()))
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a subject or type fits.
+    pub fn matches(&self, text: &str) -> bool {
+        let mut words = text.split('.');
+        for want in self.0.split('.') {
+            match (want, words.next()) {
+                (_, None) => return false,
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (want, Some(word)) if want == word => {}
+                _ => return false,
+            }
+        }
+        words.next().is_none()
+    }
+
+    /// Whether everything that fits `other` fits this one.
+    pub fn covers(&self, other: &Subject) -> bool {
+        let mut words = other.0.split('.');
+        for want in self.0.split('.') {
+            match (want, words.next()) {
+                (_, None) => return false,
+                (">", Some(_)) => return true,
+                (_, Some(">")) => return false,
+                ("*", Some(_)) => {}
+                (want, Some(word)) if want == word => {}
+                _ => return false,
+            }
+        }
+        words.next().is_none()
+    }
+
+    /// Whether anything fits both.
+    pub fn overlaps(&self, other: &Subject) -> bool {
+        let (mut a, mut b) = (self.0.split('.'), other.0.split('.'));
+        loop {
+            match (a.next(), b.next()) {
+                (None, None) => return true,
+                (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
+                (Some(x), Some(y)) if x == y => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// The narrowest pattern that covers both of two that overlap.
+    fn merge(&self, other: &Subject) -> Subject {
+        let (mut a, mut b) = (self.0.split('.'), other.0.split('.'));
+        let mut words = Vec::new();
+        loop {
+            match (a.next(), b.next()) {
+                (None, None) => break,
+                (Some(x), Some(y)) if x == y => words.push(x),
+                (Some(">"), _) | (_, Some(">")) | (None, _) | (_, None) => {
+                    words.push(">");
+                    break;
+                }
+                (Some(_), Some(_)) => words.push("*"),
+            }
+        }
+        Subject(words.join(".").into())
+    }
+
+    /// The patterns of which none overlaps another, as a stream needs them: covered ones go, crossing ones merge.
+    pub fn disjoint(mut all: Vec<Subject>) -> Vec<Subject> {
+        all.sort();
+        all.dedup();
+        let mut kept: Vec<Subject> = Vec::with_capacity(all.len());
+        while let Some(next) = all.pop() {
+            match kept.iter().position(|k| k.overlaps(&next)) {
+                None => kept.push(next),
+                Some(n) => {
+                    let other = kept.swap_remove(n);
+                    all.push(match (other.covers(&next), next.covers(&other)) {
+                        (true, _) => other,
+                        (_, true) => next,
+                        _ => other.merge(&next),
+                    });
+                }
+            }
+        }
+        kept.sort();
+        kept
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn subject(text: &str) -> Subject {
+        Subject::parse(text).unwrap()
+    }
+
+    #[test]
+    fn matches_as_nats_does() {
+        assert!(subject("a.*.c").matches("a.b.c"));
+        assert!(!subject("a.*").matches("a.b.c") && !subject("a.*").matches("a"));
+        assert!(subject("a.>").matches("a.b.c") && !subject("a.>").matches("a"));
+        for bad in ["", "*", ">", "*.a", "a..b", "a.>.b", "a.b*", "a b", "a."] {
+            assert!(Subject::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_stream_gets_subjects_that_do_not_overlap() {
+        let words = |list: &[&str]| {
+            Subject::disjoint(list.iter().map(|s| subject(s)).collect())
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(words(&["a.b", "a.>", "c.d", "a.b"]), ["a.>", "c.d"]);
+        assert_eq!(words(&["a.*.c", "a.b.*", "a.x.y"]), ["a.*.*"]);
+        assert_eq!(words(&["a.*", "a.b.>"]), ["a.*", "a.b.>"]);
+    }
+
+    proptest! {
+        #[test]
+        fn covering_and_overlapping_agree_with_matching(a in pattern(), b in pattern(), text in "[ab](\\.[ab]){0,3}") {
+            let (a, b) = (subject(&a), subject(&b));
+            let both = a.matches(&text) && b.matches(&text);
+            prop_assert!(!both || a.overlaps(&b));
+            prop_assert!(!a.covers(&b) || !b.matches(&text) || a.matches(&text));
+            let wide = Subject::disjoint(vec![a.clone(), b.clone()]);
+            prop_assert!(!(a.matches(&text) || b.matches(&text)) || wide.iter().any(|s| s.matches(&text)));
+        }
+    }
+
+    fn pattern() -> impl Strategy<Value = String> {
+        "[ab](\\.[ab*]){0,3}(\\.>)?"
+    }
+}
