@@ -1,4 +1,10 @@
 //! Shipwatch turns the CloudEvents of a CI/CD estate into scoped issues, and answers the tasks it owns, exactly once.
 
+pub mod backoff;
+pub mod bus;
+pub mod crash;
 pub mod domain;
+pub mod effects;
+pub mod metrics;
+pub mod pipeline;
 pub mod store;

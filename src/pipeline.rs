@@ -21,11 +21,12 @@ use crate::domain::issue::KeyState;
 use crate::domain::lookup::Lookup as _;
 use crate::domain::messages;
 use crate::domain::row::{Entry, Own};
-use crate::domain::rules::{RuleSet, Verdict};
+use crate::domain::rules::{RuleSet, Subject, Verdict};
+use crate::domain::stream::Reached;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
 use crate::metrics;
-use crate::store::{Reached, Store};
+use crate::store::Store;
 
 /// Most messages of a group: most of what grouping gains is there by a few hundred.
 pub const GROUP: usize = 1024;
@@ -40,6 +41,7 @@ const IDLE: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug)]
 pub struct RulesInForce {
     current: RuleSet,
+    subjects: Vec<Subject>,
     short: Arc<str>,
     earlier: HashMap<Arc<str>, RuleSet>,
 }
@@ -48,7 +50,18 @@ impl RulesInForce {
     /// Begins with one rule set.
     pub fn new(rules: RuleSet) -> RulesInForce {
         let short: Arc<str> = rules.short_hash().into();
-        RulesInForce { current: rules.clone(), short: short.clone(), earlier: HashMap::from([(short, rules)]) }
+        let subjects = rules.subjects().iter().filter_map(|s| Subject::any(s)).collect();
+        RulesInForce {
+            current: rules.clone(),
+            subjects,
+            short: short.clone(),
+            earlier: HashMap::from([(short, rules)]),
+        }
+    }
+
+    /// Whether a pack, a rule or an adapter names this subject or type.
+    fn names(&self, subject: &str) -> bool {
+        self.subjects.iter().any(|s| s.matches(subject))
     }
 }
 
@@ -80,6 +93,8 @@ pub struct Pipeline {
     pub due: mpsc::Sender<Vec<Due>>,
     /// How far the fold is.
     pub progress: Arc<Progress>,
+    /// Where reading begins.
+    pub from: Reached,
     /// Last sequence of the stream when the service started. What is owed from before is sent only behind it.
     pub end_at_start: u64,
 }
@@ -108,10 +123,10 @@ impl Pipeline {
     /// # Errors
     /// Where the store cannot be read or written, or the broker refuses for good. The process ends then.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Pipeline { store, inbox, rules, settings, event_size, outbox, due, progress, end_at_start } = self;
+        let Pipeline { store, inbox, rules, settings, event_size, outbox, due, progress, from, end_at_start } = self;
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
         let (to_acks, acks) = mpsc::channel::<bus::AckToken>(16);
-        let folded = store.progress().map_or(0, |r| r.sequence);
+        let folded = from.sequence;
         progress.folded.store(folded, Ordering::Relaxed);
         let fold = Fold {
             store,
@@ -134,7 +149,7 @@ impl Pipeline {
             result
         })?;
         let settle = tokio::spawn(settle(acker, acks));
-        let read = read(inbox, rules, event_size, folded, to_fold, stop).await;
+        let read = read(inbox, rules, event_size, from, to_fold, stop).await;
         let fold = tokio::task::spawn_blocking(move || fold.join()).await?;
         settle.await?;
         fold.map_err(|_| anyhow::anyhow!("the fold panicked"))?.and(read)
@@ -146,7 +161,7 @@ async fn read(
     mut inbox: Inbox,
     rules: RulesInForce,
     event_size: usize,
-    mut folded: u64,
+    mut from: Reached,
     to_fold: mpsc::Sender<Decoded>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -160,10 +175,11 @@ async fn read(
         let Some(last) = group.messages.last() else { continue };
         let (sequence, time, pending) = (last.sequence, last.stream_time, group.pending);
         // Delivered again after a crash or a lost ack: the store has it, only the ack is missing.
-        let messages: Vec<Message> = group.messages.into_iter().filter(|m| m.sequence > folded).collect();
-        folded = folded.max(sequence);
-        let (incoming, passed_over) = decode(messages, &rules, event_size).await?;
-        let reached = Reached { stream: inbox.stream().clone(), sequence: folded, time };
+        let messages: Vec<Message> = group.messages.into_iter().filter(|m| m.sequence > from.sequence).collect();
+        from.sequence = from.sequence.max(sequence);
+        from.time = from.time.max(time);
+        let (incoming, passed_over) = decode(messages, &rules, event_size, from.base).await?;
+        let reached = from.clone();
         let decoded = Decoded { incoming, reached, ack: group.ack, pending, passed_over };
         if to_fold.send(decoded).await.is_err() {
             return Ok(());
@@ -176,9 +192,10 @@ async fn decode(
     messages: Vec<Message>,
     rules: &Arc<RulesInForce>,
     event_size: usize,
+    base: u64,
 ) -> anyhow::Result<(Vec<Incoming>, u64)> {
     if messages.len() < 16 {
-        return Ok(read_messages(messages, rules, event_size));
+        return Ok(read_messages(messages, rules, event_size, base));
     }
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let size = messages.len().div_ceil(workers);
@@ -187,7 +204,7 @@ async fn decode(
     while !rest.is_empty() {
         let tail = rest.split_off(size.min(rest.len()));
         let (part, rules) = (std::mem::replace(&mut rest, tail), rules.clone());
-        tasks.push(tokio::task::spawn_blocking(move || read_messages(part, &rules, event_size)));
+        tasks.push(tokio::task::spawn_blocking(move || read_messages(part, &rules, event_size, base)));
     }
     let mut all = (Vec::new(), 0);
     for task in tasks {
@@ -198,20 +215,20 @@ async fn decode(
     Ok(all)
 }
 
-fn read_messages(messages: Vec<Message>, rules: &RulesInForce, event_size: usize) -> (Vec<Incoming>, u64) {
+fn read_messages(messages: Vec<Message>, rules: &RulesInForce, event_size: usize, base: u64) -> (Vec<Incoming>, u64) {
     let mut all = Vec::with_capacity(messages.len());
     let mut passed_over = 0;
     for message in messages {
-        let named = rules.current.names(&message.subject);
+        let named = rules.names(&message.subject);
         for reading in binding::read(&message, event_size) {
             // Where subject and type differ the type counts, so a type that somebody names is not passed over.
-            if !named && !reading.event.as_ref().is_ok_and(|e| rules.current.names(&e.ty)) {
+            if !named && !reading.event.as_ref().is_ok_and(|e| rules.names(&e.ty)) {
                 passed_over += 1;
                 continue;
             }
             let verdict = reading.event.as_ref().map_or(Verdict::NoRule, |e| rules.current.evaluate(e));
             all.push(Incoming {
-                position: Position::new(message.sequence, reading.element),
+                position: Position::new(base + message.sequence, reading.element),
                 stream_time: message.stream_time,
                 subject: message.subject.clone(),
                 form: if reading.event.is_ok() { reading.form } else { Form::Unreadable },
@@ -291,7 +308,7 @@ impl Fold {
                 let decided = decide::decide(incoming, &staged, &self.rules, &self.settings, &self.memory)?;
                 count(&decided);
                 self.collect(&decided, &mut due, &mut own);
-                staged.add(decided);
+                staged.add(decided)?;
             }
             metrics::passed_over(group.passed_over);
             self.progress.lag.store(group.pending, Ordering::Relaxed);
@@ -299,16 +316,18 @@ impl Fold {
             reached = Some(group.reached);
         }
         let Some(reached) = reached else { return Ok(()) };
-        let sequence = reached.sequence;
+        let (sequence, last) = (reached.sequence, reached.position(reached.sequence, u16::MAX));
         staged.set_published(self.outbox.cursor());
         crash::point("before-commit");
         let started = Instant::now();
-        self.store.commit(staged, reached).context("the store could not be written; stopping, nothing was acknowledged")?;
+        self.store
+            .commit(staged, reached)
+            .context("the store could not be written; stopping, nothing was acknowledged")?;
         metrics::commit(size, started.elapsed());
         crash::point("after-commit");
         self.progress.folded.store(sequence, Ordering::Relaxed);
         metrics::lag(self.progress.lag.load(Ordering::Relaxed));
-        self.settle(due, own, sequence)?;
+        self.settle(due, own, sequence, last)?;
         for token in tokens {
             // Closed only where the service is stopping.
             let _ = self.acks.blocking_send(token);
@@ -335,11 +354,11 @@ impl Fold {
     }
 
     /// After the commit: what is owed is noted, what came back is struck off, and the rest is sent.
-    fn settle(&mut self, due: Vec<Due>, own: Vec<Own>, sequence: u64) -> anyhow::Result<()> {
+    fn settle(&mut self, due: Vec<Due>, own: Vec<Own>, sequence: u64, last: Position) -> anyhow::Result<()> {
         for line in due.chunk_by(|a, b| a.of == b.of) {
             self.outbox.owe(line[0].of, line.iter().map(|d| d.message.kind));
         }
-        self.outbox.owe(Position::new(sequence, u16::MAX), []);
+        self.outbox.owe(last, []);
         for seen in own {
             self.outbox.settle(seen);
         }

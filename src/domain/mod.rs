@@ -10,5 +10,6 @@ pub mod lookup;
 pub mod messages;
 pub mod row;
 pub mod rules;
+pub mod stream;
 pub mod text;
 pub mod time;

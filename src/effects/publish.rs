@@ -72,12 +72,27 @@ pub async fn run(
             if !outbox.owes(due.own()) {
                 continue;
             }
-            let sent = publisher.publish(&due.message.subject, &due.message.id.to_string(), due.message.body.clone()).await;
+            let sent = publisher
+                .publish(&due.message.subject, Some(&due.message.id.to_string()), due.message.body.clone())
+                .await;
             let started = Instant::now();
+            let publisher = publisher.clone();
             acks.push(async move {
                 let result = match sent {
-                    Ok(ack) => ack.await,
+                    Ok(ack) => ack.await.map(|_| ()),
                     Err(e) => Err(e),
+                };
+                let result = match result {
+                    // A foreign stream without the subject: whoever listens now hears it, nobody later.
+                    Err(PublishError::NoStream(_)) => {
+                        publisher.publish_core(&due.message.subject, due.message.body.clone()).await
+                    }
+                    // Sending it again would not make it smaller.
+                    Err(PublishError::TooLarge) => {
+                        tracing::error!(subject = %due.message.subject, id = %due.message.id, "a message is larger than the broker takes; it is given up");
+                        Ok(())
+                    }
+                    other => other,
                 };
                 (due, started.elapsed(), result)
             });

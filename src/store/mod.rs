@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
 use crate::domain::ids::Position;
-use crate::domain::time::Time;
+use crate::domain::stream::Reached;
 use catalog::Catalog;
 use expiry::Expiry;
 use postings::Postings;
@@ -79,26 +79,6 @@ impl Default for Options {
         let day = Duration::from_secs(86_400);
         Options { keep_events: 30 * day, keep_resolved: 90 * day, cache: 48 << 20, segment: postings::SEGMENT }
     }
-}
-
-/// Which stream was folded. Another stream under the same name begins a new count.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StreamIdentity {
-    /// Name of the stream.
-    pub name: String,
-    /// When it was created.
-    pub created: Time,
-}
-
-/// How far the fold is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reached {
-    /// The stream.
-    pub stream: StreamIdentity,
-    /// Sequence of the last message folded.
-    pub sequence: u64,
-    /// When the stream took it.
-    pub time: Time,
 }
 
 /// Small facts, stored together.

@@ -6,11 +6,12 @@ use parking_lot::RwLockReadGuard;
 
 use super::catalog::Catalog;
 use super::space::{self, JOURNAL, PARKED, key};
-use super::{Error, Reached, Shared, journal_key, position_of, record};
+use super::{Error, Shared, journal_key, position_of, record};
 use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{KeyState, Scope, ScopeState};
 use crate::domain::lookup::{Lookup, Unreadable};
 use crate::domain::row::{Mark, Row};
+use crate::domain::stream::Reached;
 
 /// A read-only view of the store; clones share it.
 #[derive(Clone, Debug)]

@@ -7,12 +7,13 @@ use sled::Batch;
 
 use super::expiry::Expiry;
 use super::space::{self, JOURNAL, KEYS, SCOPES, key};
-use super::{Error, META_KEY, Meta, Reached, Shared, journal_key, parked_key, position_of, record};
+use super::{Error, META_KEY, Meta, Shared, journal_key, parked_key, position_of, record};
 use crate::domain::decide::{Decided, Marked};
 use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{ChangeKind, KeyState, Scope, ScopeState};
 use crate::domain::lookup::{Lookup, Unreadable};
 use crate::domain::row::{Entry, Mark, Row};
+use crate::domain::stream::Reached;
 use crate::domain::time::Time;
 
 /// Records that one event may remove by retention, of each kind. Small steps, so that no event waits for a sweep.

@@ -9,6 +9,7 @@ use crate::domain::event::{Event, Form};
 use crate::domain::lookup::Lookup as _;
 use crate::domain::row::Mark;
 use crate::domain::rules::Verdict;
+use crate::domain::stream::StreamIdentity;
 
 fn small() -> Options {
     Options { segment: 16, ..Options::default() }
@@ -16,7 +17,7 @@ fn small() -> Options {
 
 fn reached(sequence: u64) -> Reached {
     let stream = StreamIdentity { name: "s".into(), created: minute(0) };
-    Reached { stream, sequence, time: minute(sequence as i64) }
+    Reached { stream, sequence, time: minute(sequence as i64), base: 0 }
 }
 
 /// Folds payloads in groups of `size`, the n-th at minute n times `step`.
