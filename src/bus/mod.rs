@@ -13,7 +13,7 @@ use crate::domain::time::Time;
 pub use connect::{Bus, Settings, Tls, connect};
 pub use inbox::{AckToken, Acker, Group, GroupLimits, Inbox};
 pub use publish::{Placed, PublishError, Publisher};
-pub use stream::{Attached, StreamWish};
+pub use stream::{Attached, Found, StreamWish};
 
 /// What can go wrong with the broker, in words for people.
 #[derive(Debug, thiserror::Error)]

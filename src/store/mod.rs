@@ -6,6 +6,7 @@ mod expiry;
 mod postings;
 mod reader;
 mod record;
+pub mod select;
 mod space;
 mod staged;
 
