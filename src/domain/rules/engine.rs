@@ -26,6 +26,8 @@ pub struct Engine {
 struct Wants {
     /// It looks at this value itself, not only at members of it.
     whole: bool,
+    /// It looks at members of it by a name in brackets, which are not listed below.
+    brackets: bool,
     members: BTreeMap<Box<str>, Wants>,
 }
 
@@ -62,6 +64,10 @@ impl Engine {
         env.add_filter("d", default);
         env.add_filter("required", required);
         env.add_filter("pick", pick);
+        env.add_filter("unless", |value: Value, other: &Value| match text_of(&value) == text_of(other) {
+            true => Value::UNDEFINED,
+            false => value,
+        });
         env.add_filter("json", |value: &Value| to_json(value, 0).to_string());
         env.add_filter("quote", |value: &Value| Json::String(text_of(value)).to_string());
         env.add_filter("truncate", truncate);
@@ -92,6 +98,7 @@ impl Engine {
                 at = at.members.entry(name.into()).or_default();
             }
             at.whole = true;
+            at.brackets = path.rsplit('.').next().is_some_and(|last| source.contains(&format!("{last}[")));
         }
         self.wants.insert(source.into(), wants);
         Ok(())
@@ -169,7 +176,7 @@ impl Engine {
 /// `data.a.b | default('x')` works where `data.a` is missing; null is missing.
 fn wanted(value: Option<&Json>, wants: &Wants) -> Option<Value> {
     match value {
-        None | Some(Json::Null) if wants.members.is_empty() => None,
+        None | Some(Json::Null) if wants.members.is_empty() && !wants.brackets => None,
         None | Some(Json::Null) => Some(object(None, wants)),
         Some(Json::Object(map)) if !wants.members.is_empty() => Some(object(Some(map), wants)),
         Some(other) => Some(from_json(other)),
