@@ -8,6 +8,7 @@ use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, escape_formatter};
 use serde_json::Value as Json;
 
+use super::names::{Name, names};
 use super::path::View;
 
 /// Work one rendering may do: about as many steps, or 64 bytes of data each.
@@ -90,6 +91,11 @@ impl Engine {
         }
         let added = self.env.add_template_owned(source.to_owned(), source.to_owned());
         added.map_err(|e| (plain(&e), e.line()))?;
+        let mut unknown = None;
+        names(source, |name| unknown = unknown.take().or_else(|| self.unknown(name)));
+        if let Some(message) = unknown {
+            return Err((message, None));
+        }
         let template = self.env.get_template(source).map_err(|e| (plain(&e), e.line()))?;
         let mut wants = Wants::default();
         for path in template.undeclared_variables(true) {
@@ -102,6 +108,24 @@ impl Engine {
         }
         self.wants.insert(source.into(), wants);
         Ok(())
+    }
+
+    /// What is wrong with a name that the engine does not know.
+    fn unknown(&self, name: Name<'_>) -> Option<String> {
+        let is = |name: &str, what: &str| {
+            let expression = format!("{name:?} is {what}");
+            self.env.compile_expression_owned(expression).and_then(|e| e.eval(())).is_ok_and(|v| v.is_true())
+        };
+        match name {
+            Name::Filter(name) if !is(name, "filter") => Some(format!("filter {name:?} is unknown")),
+            Name::Test(name) if !is(name, "test") => Some(format!("test {name:?} is unknown")),
+            Name::Function(name) if !self.env.globals().any(|(known, _)| known == name) => {
+                Some(format!("function {name:?} is unknown"))
+            }
+            // Values have no methods; only `loop` has these two.
+            Name::Method(name) if !matches!(name, "cycle" | "changed") => Some(format!("method {name:?} is unknown")),
+            Name::Filter(_) | Name::Test(_) | Name::Function(_) | Name::Method(_) => None,
+        }
     }
 
     /// The paths a template looks at, as dotted names.

@@ -97,7 +97,12 @@ impl Expr {
     }
 
     fn present<'v>(&'v self, view: &View<'v>) -> Option<Seen<'v>> {
-        self.eval(view).ok().filter(|seen| !seen.is_empty())
+        let seen = match self {
+            // The common case without making words of what is missing.
+            Expr::Path(path) => view.get(path),
+            other => other.eval(view).ok(),
+        };
+        seen.filter(|seen| !seen.is_empty())
     }
 
     fn name(&self) -> String {

@@ -67,14 +67,14 @@ pub enum RawTestOf {
     Exists(bool),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RawScope {
     pub resource_type: Option<Text>,
     pub resource_name: Option<Text>,
     pub resource_namespace: Option<Text>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RawIssue {
     pub issue_type: Option<Text>,
     pub severity: Option<Text>,

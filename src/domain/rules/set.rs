@@ -76,7 +76,7 @@ impl RuleSet {
         let mut subjects: Vec<Subject> = ALWAYS.iter().filter_map(|s| Subject::parse(s).ok()).collect();
         let mut found = Vec::new();
         for ((file, _), (raw, mut problems)) in texts.iter().zip(raw::read_all(&texts)) {
-            for raw in raw {
+            if let Some(raw) = raw {
                 let mut compiler = Compiler { file: file.clone(), engine: &mut engine, problems: &mut problems };
                 for rule in raw.rules {
                     let compiled = compiler.rule(rule);
