@@ -9,7 +9,7 @@ use super::fields::Text;
 use super::glob::Glob;
 use super::path::Path;
 use super::problem::{At, Problems};
-use super::raw::{RawAdapter, RawCondition, RawEntry, RawIssue, RawRule, RawTestOf, RawWebhook};
+use super::raw::{RawAdapter, RawCondition, RawEntry, RawRule, RawScope, RawTestOf, RawWebhook};
 use super::rule::{Action, Decide, Entry, Rule, Says};
 use super::subject::Subject;
 use super::template::Template;
@@ -122,51 +122,61 @@ impl Compiler<'_> {
         Some(Action::Decide(Box::new(Decide { outcomes, looked_at, says })))
     }
 
+    /// Compiles every part before giving up on one, so that all mistakes are noted.
     fn says(&mut self, raw: RawRule, shown: bool) -> Option<Says> {
-        let at = raw.at;
-        let Some(scope) = raw.scope else {
-            self.problems.add(at, "rule has no \"scope\": which thing is broken or whole");
-            return None;
-        };
-        let issue = raw.issue.unwrap_or(RawIssue {
-            issue_type: None,
-            severity: None,
-            title: None,
-            description: None,
-            links: Vec::new(),
+        let RawScope { resource_type, resource_name, resource_namespace } = raw.scope.unwrap_or_else(|| {
+            self.problems.add(raw.at, "rule has no \"scope\": which thing is broken or whole");
+            RawScope::default()
         });
+        let issue = raw.issue.unwrap_or_default();
         if shown && issue.title.is_none() {
-            self.problems.add(at, "rule knows a failure or warning and has no \"issue.title\"");
+            self.problems.add(raw.at, "rule knows a failure or warning and has no \"issue.title\"");
         }
         let issue_words: Vec<&str> = IssueType::ALL.iter().map(|w| w.as_str()).collect();
         let severity_words: Vec<&str> = Severity::ALL.iter().map(|w| w.as_str()).collect();
-        let links = issue.links.iter().filter_map(|(title, url)| Some((self.template(title)?, self.template(url)?)));
-        let links = links.collect::<Vec<_>>();
+        let mut links = Vec::new();
+        for (title, url) in &issue.links {
+            links.extend(self.template(title).zip(self.template(url)));
+        }
+        let resource_type = self.optional(resource_type);
+        let resource_name = self.optional(resource_name);
+        let resource_namespace = self.optional(resource_namespace);
+        let namespace = self.optional(raw.namespace);
+        let project = self.optional(raw.project);
+        let stage = self.optional(raw.stage);
+        let service = self.optional(raw.service);
+        let run = self.optional(raw.run);
+        let at = self.optional(raw.time);
+        let check = self.optional(raw.check);
+        let issue_type = self.word(issue.issue_type, "issueType", &issue_words);
+        let severity = self.word(issue.severity, "severity", &severity_words);
+        let title = self.optional(issue.title);
+        let description = self.optional(issue.description);
+        let resolves = match raw.resolves {
+            Some(t) if t.text == "scope" => Resolves::Scope,
+            Some(t) if t.text != "check" => {
+                self.problems.unknown(t.at, "resolves", &t.text, &["check", "scope"]);
+                Resolves::Check
+            }
+            Some(_) | None => Resolves::Check,
+        };
         Some(Says {
-            resource_type: self.template(&scope.resource_type?)?,
-            resource_name: self.template(&scope.resource_name?)?,
-            resource_namespace: self.template(&scope.resource_namespace?)?,
-            namespace: self.optional(raw.namespace),
-            project: self.optional(raw.project),
-            stage: self.optional(raw.stage),
-            service: self.optional(raw.service),
-            run: self.optional(raw.run),
-            at: self.optional(raw.time),
-            check: self.optional(raw.check),
-            issue_type: self.word(issue.issue_type, "issueType", &issue_words),
-            severity: self.word(issue.severity, "severity", &severity_words),
-            title: self.optional(issue.title),
-            description: self.optional(issue.description),
+            resource_type: resource_type?,
+            resource_name: resource_name?,
+            resource_namespace: resource_namespace?,
+            namespace,
+            project,
+            stage,
+            service,
+            run,
+            at,
+            check,
+            issue_type,
+            severity,
+            title,
+            description,
             links,
-            resolves: match raw.resolves {
-                None => Resolves::Check,
-                Some(t) if t.text == "check" => Resolves::Check,
-                Some(t) if t.text == "scope" => Resolves::Scope,
-                Some(t) => {
-                    self.problems.unknown(t.at, "resolves", &t.text, &["check", "scope"]);
-                    Resolves::Check
-                }
-            },
+            resolves,
         })
     }
 

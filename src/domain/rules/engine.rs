@@ -8,6 +8,7 @@ use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, escape_formatter};
 use serde_json::Value as Json;
 
+use super::names::{Name, names};
 use super::path::View;
 
 /// Work one rendering may do: about as many steps, or 64 bytes of data each.
@@ -26,6 +27,8 @@ pub struct Engine {
 struct Wants {
     /// It looks at this value itself, not only at members of it.
     whole: bool,
+    /// It looks at members of it by a name in brackets, which are not listed below.
+    brackets: bool,
     members: BTreeMap<Box<str>, Wants>,
 }
 
@@ -62,6 +65,10 @@ impl Engine {
         env.add_filter("d", default);
         env.add_filter("required", required);
         env.add_filter("pick", pick);
+        env.add_filter("unless", |value: Value, other: &Value| match text_of(&value) == text_of(other) {
+            true => Value::UNDEFINED,
+            false => value,
+        });
         env.add_filter("json", |value: &Value| to_json(value, 0).to_string());
         env.add_filter("quote", |value: &Value| Json::String(text_of(value)).to_string());
         env.add_filter("truncate", truncate);
@@ -84,6 +91,11 @@ impl Engine {
         }
         let added = self.env.add_template_owned(source.to_owned(), source.to_owned());
         added.map_err(|e| (plain(&e), e.line()))?;
+        let mut unknown = None;
+        names(source, |name| unknown = unknown.take().or_else(|| self.unknown(name)));
+        if let Some(message) = unknown {
+            return Err((message, None));
+        }
         let template = self.env.get_template(source).map_err(|e| (plain(&e), e.line()))?;
         let mut wants = Wants::default();
         for path in template.undeclared_variables(true) {
@@ -92,9 +104,28 @@ impl Engine {
                 at = at.members.entry(name.into()).or_default();
             }
             at.whole = true;
+            at.brackets = path.rsplit('.').next().is_some_and(|last| source.contains(&format!("{last}[")));
         }
         self.wants.insert(source.into(), wants);
         Ok(())
+    }
+
+    /// What is wrong with a name that the engine does not know.
+    fn unknown(&self, name: Name<'_>) -> Option<String> {
+        let is = |name: &str, what: &str| {
+            let expression = format!("{name:?} is {what}");
+            self.env.compile_expression_owned(expression).and_then(|e| e.eval(())).is_ok_and(|v| v.is_true())
+        };
+        match name {
+            Name::Filter(name) if !is(name, "filter") => Some(format!("filter {name:?} is unknown")),
+            Name::Test(name) if !is(name, "test") => Some(format!("test {name:?} is unknown")),
+            Name::Function(name) if !self.env.globals().any(|(known, _)| known == name) => {
+                Some(format!("function {name:?} is unknown"))
+            }
+            // Values have no methods; only `loop` has these two.
+            Name::Method(name) if !matches!(name, "cycle" | "changed") => Some(format!("method {name:?} is unknown")),
+            Name::Filter(_) | Name::Test(_) | Name::Function(_) | Name::Method(_) => None,
+        }
     }
 
     /// The paths a template looks at, as dotted names.
@@ -169,7 +200,7 @@ impl Engine {
 /// `data.a.b | default('x')` works where `data.a` is missing; null is missing.
 fn wanted(value: Option<&Json>, wants: &Wants) -> Option<Value> {
     match value {
-        None | Some(Json::Null) if wants.members.is_empty() => None,
+        None | Some(Json::Null) if wants.members.is_empty() && !wants.brackets => None,
         None | Some(Json::Null) => Some(object(None, wants)),
         Some(Json::Object(map)) if !wants.members.is_empty() => Some(object(Some(map), wants)),
         Some(other) => Some(from_json(other)),

@@ -1,5 +1,6 @@
 //! The part of the template language that nearly all templates need, evaluated straight on the event:
-//! paths, quoted texts, `~`, `first(…)` and the filters `default`, `required`, `pick`, `lower` and `upper`.
+//! paths, quoted texts, `~`, `first(…)` and the filters `default`, `required`, `pick`, `unless`,
+//! `trim`, `lower` and `upper`.
 //! Whatever else a template holds goes to the engine, which knows these too.
 
 use std::borrow::Cow;
@@ -22,12 +23,19 @@ pub enum Expr {
     /// `a | required`: missing and empty are mistakes of the event.
     Required(Box<Expr>),
     /// `a | pick({'x': 'y'}, b)`: the text beside `a`, else `b`, else `a` itself.
-    Pick(Box<(Expr, Box<[(Box<str>, Box<str>)]>, Option<Expr>)>),
+    Pick(Box<(Expr, Pairs, Option<Expr>)>),
+    /// `a | unless(b)`: missing where `a` is the same text as `b`.
+    Unless(Box<(Expr, Expr)>),
     /// `a | lower`.
     Lower(Box<Expr>),
     /// `a | upper`.
     Upper(Box<Expr>),
+    /// `a | trim` or `a | trim('-')`: without these characters at both ends.
+    Trim(Box<(Expr, Option<Box<str>>)>),
 }
+
+/// Words and the texts beside them.
+pub type Pairs = Box<[(Box<str>, Box<str>)]>;
 
 /// A value is missing: the path that leads nowhere.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,11 +78,31 @@ impl Expr {
             }
             Expr::Lower(inner) => Ok(Seen::Text(Cow::Owned(inner.eval(view)?.text().to_lowercase()))),
             Expr::Upper(inner) => Ok(Seen::Text(Cow::Owned(inner.eval(view)?.text().to_uppercase()))),
+            Expr::Unless(both) => {
+                let seen = both.0.eval(view)?;
+                match both.1.eval(view) {
+                    Ok(other) if other.text() == seen.text() => Err(Missing(both.0.name())),
+                    _ => Ok(seen),
+                }
+            }
+            Expr::Trim(both) => {
+                let text = both.0.eval(view)?.into_text();
+                let trimmed = match &both.1 {
+                    Some(ends) => text.trim_matches(|c| ends.contains(c)),
+                    None => text.trim(),
+                };
+                Ok(Seen::Text(Cow::Owned(trimmed.to_owned())))
+            }
         }
     }
 
     fn present<'v>(&'v self, view: &View<'v>) -> Option<Seen<'v>> {
-        self.eval(view).ok().filter(|seen| !seen.is_empty())
+        let seen = match self {
+            // The common case without making words of what is missing.
+            Expr::Path(path) => view.get(path),
+            other => other.eval(view).ok(),
+        };
+        seen.filter(|seen| !seen.is_empty())
     }
 
     fn name(&self) -> String {
@@ -82,8 +110,9 @@ impl Expr {
             Expr::Path(path) => path.to_string(),
             Expr::Literal(text) => format!("{text:?}"),
             Expr::Concat(parts) | Expr::First(parts) => parts.iter().map(Expr::name).collect::<Vec<_>>().join(", "),
-            Expr::Default(both) => both.0.name(),
+            Expr::Default(both) | Expr::Unless(both) => both.0.name(),
             Expr::Pick(all) => all.0.name(),
+            Expr::Trim(both) => both.0.name(),
             Expr::Required(inner) | Expr::Lower(inner) | Expr::Upper(inner) => inner.name(),
         }
     }
@@ -94,7 +123,7 @@ impl Expr {
             Expr::Path(path) => each(path),
             Expr::Literal(_) => {}
             Expr::Concat(parts) | Expr::First(parts) => parts.iter().for_each(|p| p.paths(each)),
-            Expr::Default(both) => {
+            Expr::Default(both) | Expr::Unless(both) => {
                 both.0.paths(each);
                 both.1.paths(each);
             }
@@ -102,6 +131,7 @@ impl Expr {
                 all.0.paths(each);
                 all.2.iter().for_each(|p| p.paths(each));
             }
+            Expr::Trim(both) => both.0.paths(each),
             Expr::Required(inner) | Expr::Lower(inner) | Expr::Upper(inner) => inner.paths(each),
         }
     }
@@ -188,7 +218,23 @@ impl<'t> Reader<'t> {
                     self.expect(")")?;
                     Expr::Default(Box::new((expr, other)))
                 }
+                "unless" => {
+                    self.expect("(")?;
+                    let other = self.concat()?;
+                    self.expect(")")?;
+                    Expr::Unless(Box::new((expr, other)))
+                }
                 "required" => Expr::Required(Box::new(expr)),
+                "trim" => {
+                    let ends = if self.take("(") {
+                        let ends = self.literal()?;
+                        self.expect(")")?;
+                        Some(ends)
+                    } else {
+                        None
+                    };
+                    Expr::Trim(Box::new((expr, ends)))
+                }
                 "lower" => Expr::Lower(Box::new(expr)),
                 "upper" => Expr::Upper(Box::new(expr)),
                 "pick" => {
@@ -266,7 +312,7 @@ impl<'t> Reader<'t> {
         Err(Stop::Wrong("a quoted text in the template does not end".into(), None))
     }
 
-    fn words(&mut self) -> Result<Box<[(Box<str>, Box<str>)]>, Stop> {
+    fn words(&mut self) -> Result<Pairs, Stop> {
         self.expect("{")?;
         let mut words = Vec::new();
         while !self.take("}") {

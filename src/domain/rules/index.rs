@@ -32,8 +32,11 @@ struct Node {
 #[derive(Debug, Default)]
 struct Bucket {
     always: Vec<u32>,
-    keyed: Vec<(Path, HashMap<Box<str>, Vec<u32>>)>,
+    keyed: Vec<Table>,
 }
+
+/// Rules by the word at a path.
+type Table = (Path, HashMap<Box<str>, Vec<u32>>);
 
 impl Index {
     /// The index of rules in their order.
@@ -134,7 +137,7 @@ impl Bucket {
         for condition in self.always.iter().flat_map(|n| exact(*n)) {
             *common.entry(&condition.path).or_default() += 1;
         }
-        let mut tables: Vec<(Path, HashMap<Box<str>, Vec<u32>>)> = Vec::new();
+        let mut tables: Vec<Table> = Vec::new();
         self.always.retain(|n| {
             // The commonest path; of equally common ones the first by name, so that the index is the same each time.
             let best = exact(*n).max_by_key(|c| (common[&c.path], std::cmp::Reverse(c.path.to_string())));

@@ -73,8 +73,9 @@ impl Problems {
         self.push(at, format!("{what} {word:?} is unknown"), suggestion);
     }
 
-    /// The mistakes noted.
-    pub fn into_list(self) -> Vec<Problem> {
+    /// The mistakes noted, in the order of the file.
+    pub fn into_list(mut self) -> Vec<Problem> {
+        self.list.sort_by_key(|p| (p.line, p.column));
         self.list
     }
 

@@ -67,14 +67,14 @@ pub enum RawTestOf {
     Exists(bool),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RawScope {
     pub resource_type: Option<Text>,
     pub resource_name: Option<Text>,
     pub resource_namespace: Option<Text>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RawIssue {
     pub issue_type: Option<Text>,
     pub severity: Option<Text>,
@@ -93,7 +93,6 @@ pub struct RawWebhook {
 
 #[derive(Debug)]
 pub struct RawAdapter {
-    pub at: At,
     pub subject: Option<Text>,
     pub id: Option<Text>,
     pub ty: Option<Text>,
@@ -348,7 +347,6 @@ fn secret(node: &Node, problems: &mut Problems) -> Option<(Text, Text)> {
 fn adapter(node: &Node, problems: &mut Problems) -> Option<RawAdapter> {
     let mut f = Fields::of(node, "adapter", problems)?;
     let adapter = RawAdapter {
-        at: f.at(),
         subject: f.require_text("subject", problems),
         id: f.require_text("id", problems),
         ty: f.require_text("type", problems),

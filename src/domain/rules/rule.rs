@@ -221,9 +221,10 @@ struct From<'a> {
 }
 
 impl From<'_> {
-    /// The text of a template, one byte longer than `limit` where it is too long.
+    /// The text of a template, at least one byte longer than `limit` where it is too long.
     fn try_render(&self, template: &Template, limit: usize) -> Result<String, Failure> {
-        template.render(&self.view, self.engine, limit + 1)
+        // A whole character may not fit: with room for the longest one more than `limit` bytes come out.
+        template.render(&self.view, self.engine, limit + 4)
     }
 
     fn render(&self, field: &str, template: &Template, limit: usize) -> Result<String, String> {

@@ -39,7 +39,17 @@ pub(super) struct Inner {
 }
 
 /// The packs in the binary, in the order they are tried.
-const BUILTIN: &[(&str, &str)] = &[("builtin/keptn.yaml", include_str!("../../../shipyard/rules/keptn.yaml"))];
+const BUILTIN: &[(&str, &str)] = &[
+    ("builtin/keptn.yaml", include_str!("../../../shipyard/rules/keptn.yaml")),
+    ("builtin/kite.yaml", include_str!("../../../shipyard/rules/kite.yaml")),
+    ("builtin/tekton.yaml", include_str!("../../../shipyard/rules/tekton.yaml")),
+    ("builtin/cdevents.yaml", include_str!("../../../shipyard/rules/cdevents.yaml")),
+    ("builtin/github.yaml", include_str!("../../../shipyard/rules/github.yaml")),
+    ("builtin/gitlab.yaml", include_str!("../../../shipyard/rules/gitlab.yaml")),
+    ("builtin/argocd.yaml", include_str!("../../../shipyard/rules/argocd.yaml")),
+    ("builtin/flux.yaml", include_str!("../../../shipyard/rules/flux.yaml")),
+    ("builtin/kubernetes.yaml", include_str!("../../../shipyard/rules/kubernetes.yaml")),
+];
 
 /// The subjects that Shipwatch always wants, whatever rules there are.
 const ALWAYS: [&str; 4] = ["sh.keptn.>", "dev.tekton.>", "dev.cdevents.>", "dev.shipwatch.>"];
@@ -66,7 +76,7 @@ impl RuleSet {
         let mut subjects: Vec<Subject> = ALWAYS.iter().filter_map(|s| Subject::parse(s).ok()).collect();
         let mut found = Vec::new();
         for ((file, _), (raw, mut problems)) in texts.iter().zip(raw::read_all(&texts)) {
-            for raw in raw {
+            if let Some(raw) = raw {
                 let mut compiler = Compiler { file: file.clone(), engine: &mut engine, problems: &mut problems };
                 for rule in raw.rules {
                     let compiled = compiler.rule(rule);

@@ -185,6 +185,9 @@ mod tests {
             ("{{ 'it\\'s' }}", "it's"),
             ("{{ type }}", "sh.keptn.event.test.finished"),
             ("{{ data.a | required }}", "x"),
+            ("{{ data.q['b-c'] | default('d') }}{{ data.o['k'][0] }}", "d1"),
+            ("{{ first(data.a | unless('x'), data.num | unless('x')) }}", "3"),
+            ("{{ '-a-' | trim('-') }}{{ ' b ' | trim }}", "ab"),
         ] {
             assert_eq!(render(source).as_deref(), Ok(want), "{source}");
             assert_eq!(by_engine(source).as_deref(), Ok(want), "{source} by the engine");

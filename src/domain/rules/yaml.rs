@@ -62,6 +62,7 @@ pub fn read(text: &str, problems: &mut Problems) -> Option<Node> {
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_depth: 48, max_documents: 2, max_aliases: 10_000, max_nodes: 2_000_000, max_events: 5_000_000 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000, max_replay_stack_depth: 16, max_alias_expansions_per_anchor: 10_000 },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Merge,
         strict_booleans: true,
