@@ -21,10 +21,10 @@ use crate::domain::stream::Reached;
 use crate::domain::time::Time;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish;
-use crate::pipeline::{Pipeline, Progress, RulesInForce};
-use crate::store::{self, Store};
 use crate::metrics;
+use crate::pipeline::{Pipeline, Progress, RulesInForce};
 use crate::query;
+use crate::store::{self, Store};
 
 /// Everything the service needs to know.
 #[derive(Clone, Debug)]
@@ -237,7 +237,10 @@ fn owed(store: &Store, settings: &Settings) -> anyhow::Result<Outbox> {
     }
     seen.into_iter().for_each(|own| outbox.settle(own));
     if outbox.depth() > 0 {
-        tracing::info!(messages = outbox.depth(), "messages are owed from before; they are sent once the fold has caught up");
+        tracing::info!(
+            messages = outbox.depth(),
+            "messages are owed from before; they are sent once the fold has caught up"
+        );
     }
     Ok(outbox)
 }

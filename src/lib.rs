@@ -1,5 +1,6 @@
 //! Shipwatch turns the CloudEvents of a CI/CD estate into scoped issues, and answers the tasks it owns, exactly once.
 
+pub mod app;
 pub mod backoff;
 pub mod bus;
 pub mod crash;
@@ -7,4 +8,5 @@ pub mod domain;
 pub mod effects;
 pub mod metrics;
 pub mod pipeline;
+pub mod query;
 pub mod store;
