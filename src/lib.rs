@@ -3,6 +3,7 @@
 pub mod app;
 pub mod backoff;
 pub mod bus;
+pub mod config;
 pub mod crash;
 pub mod domain;
 pub mod effects;
@@ -10,3 +11,4 @@ pub mod metrics;
 pub mod pipeline;
 pub mod query;
 pub mod store;
+pub mod units;

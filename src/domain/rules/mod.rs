@@ -12,7 +12,7 @@ mod index;
 mod lint;
 mod names;
 mod path;
-mod problem;
+pub(crate) mod problem;
 mod proof;
 mod raw;
 mod rule;
@@ -20,7 +20,7 @@ mod set;
 mod subject;
 mod template;
 mod webhook;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use adapter::Adapter;
 pub use explain::{Checked, Entry, Explanation, Outcome as Told, Said, Tried};
