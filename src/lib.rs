@@ -1,3 +1,12 @@
 //! Shipwatch turns the CloudEvents of a CI/CD estate into scoped issues, and answers the tasks it owns, exactly once.
 
+pub mod app;
+pub mod backoff;
+pub mod bus;
+pub mod crash;
 pub mod domain;
+pub mod effects;
+pub mod metrics;
+pub mod pipeline;
+pub mod query;
+pub mod store;

@@ -195,9 +195,9 @@ pub struct Issue {
     pub last_seen_at: Time,
     /// Run of the newest failure.
     pub last_run: String,
-    /// `shkeptncontext` of the newest event that changed the issue.
+    /// `shkeptncontext` of the newest failure, or empty.
     pub context: String,
-    /// `triggeredid` of the newest event that changed the issue.
+    /// `triggeredid` of the newest failure, or empty.
     pub triggered_id: String,
     /// Keptn service, or empty.
     pub service: String,
@@ -373,9 +373,9 @@ pub struct View {
     pub last_seen_at: Time,
     /// Run of the newest failure.
     pub last_run_id: String,
-    /// `shkeptncontext` of the newest event that changed it.
+    /// `shkeptncontext` of the newest failure.
     pub keptn_context: String,
-    /// `triggeredid` of the newest event that changed it.
+    /// `triggeredid` of the newest failure.
     pub triggered_id: String,
     /// Keptn project, or empty.
     pub project: String,

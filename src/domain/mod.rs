@@ -1,11 +1,15 @@
 //! The pure centre: events in, decisions out. No clock, no randomness, no store, no broker.
 
+pub mod decide;
 pub mod decision;
 pub mod event;
 pub mod ids;
 pub mod issue;
 pub mod keptn;
 pub mod lookup;
+pub mod messages;
 pub mod row;
 pub mod rules;
+pub mod stream;
+pub mod text;
 pub mod time;

@@ -61,6 +61,7 @@ pub use lint::{Finding, FindingKind, lint};
 pub use problem::{At, Problem};
 pub use proof::{TestOutcome, run_tests};
 pub use set::{Listed, RuleSet};
+pub use subject::Subject;
 pub use webhook::{SecretRef, Webhook};
 
 use std::collections::BTreeMap;

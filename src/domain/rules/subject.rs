@@ -41,6 +41,11 @@ impl Subject {
         Ok(Subject(text.into()))
     }
 
+    /// A subject of a stream that somebody else made; whatever the broker has accepted will do.
+    pub fn any(text: &str) -> Option<Subject> {
+        (!text.is_empty()).then(|| Subject(text.into()))
+    }
+
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,246 @@
+//! The composition root: the only place that builds and joins the tasks of the service.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::{self, StreamWish};
+use crate::domain::decide::Settings;
+use crate::domain::ids::Position;
+use crate::domain::messages;
+use crate::domain::row::{Entry, Own};
+use crate::domain::rules::{RuleSet, Subject};
+use crate::domain::stream::Reached;
+use crate::domain::time::Time;
+use crate::effects::outbox::Outbox;
+use crate::effects::publish;
+use crate::metrics;
+use crate::pipeline::{Pipeline, Progress, RulesInForce};
+use crate::query;
+use crate::store::{self, Store};
+
+/// Everything the service needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The broker.
+    pub nats: bus::Settings,
+    /// The stream to use as it is; none to find or make one.
+    pub stream: Option<String>,
+    /// Name of the durable consumer.
+    pub durable: String,
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// Where the query endpoint listens.
+    pub listen: SocketAddr,
+    /// Base of links in replies; empty for the address that the query endpoint has.
+    pub public_url: String,
+    /// Largest message that is read, in bytes.
+    pub event_size: usize,
+    /// The rules that hold at start.
+    pub rules: RuleSet,
+    /// What decisions depend on besides.
+    pub settings: Settings,
+    /// How the store is opened.
+    pub store: store::Options,
+}
+
+/// Messages waiting for the publisher, in groups.
+const DUE: usize = 64;
+
+/// How long a stop may take before what is left is dropped.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// A running service.
+pub struct App {
+    query: SocketAddr,
+    stop: CancellationToken,
+    work: JoinHandle<anyhow::Result<()>>,
+}
+
+impl App {
+    /// Opens the store, binds the listener, and starts. The broker is waited for in the background.
+    ///
+    /// # Errors
+    /// A data folder that cannot be used, an address that is taken.
+    pub async fn start(config: Config, metrics: query::Metrics) -> anyhow::Result<App> {
+        let options = config.store;
+        let folder = config.data_dir.clone();
+        let store = tokio::task::spawn_blocking(move || Store::open(&folder, options)).await??;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {} (query.listen, --listen)", config.listen))?;
+        let query = listener.local_addr()?;
+        let mut config = config;
+        let base = if config.public_url.is_empty() { format!("http://{query}") } else { config.public_url.clone() };
+        base.trim_end_matches('/').clone_into(&mut config.settings.public_url);
+
+        let stop = CancellationToken::new();
+        let readiness = query::Readiness::new("connecting to the broker");
+        let reader = store.reader();
+        metrics.watch(reader.clone());
+        let state = query::State::new(reader, config.settings.clone(), readiness.clone(), metrics);
+        // The endpoint outlives the fold, so that probes see why it is not ready.
+        let closed = CancellationToken::new();
+        let serving = tokio::spawn(query::serve(listener, state, closed.clone()));
+        tracing::info!(addr = %query, "query endpoint listening");
+        let token = stop.clone();
+        let work = tokio::spawn(async move {
+            let result = work(config, store, readiness.clone(), token).await;
+            readiness.not("stopping");
+            closed.cancel();
+            let served = serving.await.context("the query endpoint panicked")?;
+            result.and(served.context("the query endpoint failed"))
+        });
+        Ok(App { query, stop, work })
+    }
+
+    /// Where the query endpoint listens.
+    pub fn query_addr(&self) -> SocketAddr {
+        self.query
+    }
+
+    /// Asks the service to stop: it finishes the group in hand.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// Why it ended, if not because it was asked to.
+    pub async fn join(self) -> anyhow::Result<()> {
+        self.work.await.context("the service panicked")?
+    }
+
+    /// Asks the service to stop and waits for it.
+    ///
+    /// # Errors
+    /// As [`App::join`].
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.join().await
+    }
+}
+
+/// Connects, catches up, and folds until asked to stop.
+async fn work(
+    config: Config,
+    store: Store,
+    readiness: query::Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let wish = StreamWish {
+        named: config.stream.clone(),
+        subjects: config.rules.subjects().iter().filter_map(|s| Subject::any(s)).collect(),
+        durable: config.durable.clone(),
+    };
+    let connected = async {
+        let bus = bus::connect(&config.nats, "shipwatch", true).await?;
+        readiness.not("looking for the stream");
+        let (found, notes) = bus.find_stream(&wish).await?;
+        for note in notes {
+            tracing::warn!("{note}");
+        }
+        Ok::<_, bus::Error>((bus, found))
+    };
+    let (bus, found) = tokio::select! {
+        connected = connected => connected?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let from = begin(&store, &found);
+    let attached = bus.attach(found, &wish, from.sequence).await?;
+    for note in &attached.notes {
+        tracing::warn!("{note}");
+    }
+    let missed = attached.first.saturating_sub(from.sequence + 1);
+    if missed > 0 && from.sequence > 0 {
+        tracing::error!(
+            from = from.sequence + 1,
+            to = attached.first - 1,
+            "the stream no longer holds events that were not folded; the fold goes on behind them"
+        );
+        metrics::missed(missed);
+        readiness.gap(from.sequence + 1, attached.first - 1);
+    }
+    tracing::info!(
+        stream = %attached.stream.name, folded = from.sequence, last = attached.last, rules = config.rules.short_hash(),
+        "reading the stream"
+    );
+
+    let outbox = Arc::new(owed(&store, &config.settings)?);
+    let (due, to_publish) = mpsc::channel(DUE);
+    let progress = Arc::new(Progress::default());
+    let pipeline = Pipeline {
+        rules: RulesInForce::new(config.rules.clone()),
+        settings: config.settings.clone(),
+        event_size: config.event_size,
+        outbox: outbox.clone(),
+        due,
+        progress,
+        end_at_start: attached.last,
+        from,
+        inbox: attached.inbox,
+        store,
+    };
+    let gave_up = CancellationToken::new();
+    let publishing = tokio::spawn(publish::run(outbox, bus.publisher(), to_publish, gave_up.clone()));
+    readiness.ready();
+    let result = pipeline.run(stop).await;
+    readiness.not("stopping");
+    // What is owed stays owed in the store: a stop does not wait for a broker that is gone.
+    if tokio::time::timeout(GRACE, publishing).await.is_err() {
+        gave_up.cancel();
+        tracing::warn!("stopped with messages owed; they are sent after the next start");
+    }
+    bus.flush().await;
+    result
+}
+
+/// Where reading begins. Another stream, or another one under the same name, begins a new count; issues stay.
+fn begin(store: &Store, found: &bus::Found) -> Reached {
+    let stream = found.identity();
+    match store.progress() {
+        Some(reached) if reached.stream == stream => reached,
+        Some(old) => {
+            tracing::warn!(
+                old = %old.stream.name, old_created = %old.stream.created, new = %stream.name, new_created = %stream.created,
+                "another stream than the one folded so far; its events are folded from its beginning"
+            );
+            Reached { stream, sequence: 0, time: old.time, base: old.base + old.sequence }
+        }
+        None => Reached { stream, sequence: 0, time: Time::EPOCH, base: 0 },
+    }
+}
+
+/// What an earlier life still owes: messages of the lines behind the cursor that have not been seen in the stream.
+fn owed(store: &Store, settings: &Settings) -> anyhow::Result<Outbox> {
+    let published = store.published();
+    let outbox = Outbox::starting_at(published);
+    let reader = store.reader();
+    let mut seen: Vec<Own> = Vec::new();
+    for row in reader.journal(Some(Position::from_u64(published.to_u64() + 1)), false) {
+        let row = row?;
+        match &row.entry {
+            Entry::Own(own) => seen.push(*own),
+            Entry::Event(_) => {
+                let kinds = messages::again(&row, &reader, settings)?.into_iter().map(|m| m.kind);
+                outbox.owe(row.position, kinds);
+            }
+        }
+    }
+    seen.into_iter().for_each(|own| outbox.settle(own));
+    if outbox.depth() > 0 {
+        tracing::info!(
+            messages = outbox.depth(),
+            "messages are owed from before; they are sent once the fold has caught up"
+        );
+    }
+    Ok(outbox)
+}

@@ -1,0 +1,500 @@
+//! Deciding: one event, the rules and the state before it in, one [`Decided`] out.
+//!
+//! Pure. Ids derive from the event, times come with the event or from the stream, and nothing is written here.
+
+mod invalidate;
+mod own;
+mod request;
+mod tasks;
+mod transition;
+
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::decision::{Answer, Change, Decision, Fate, Layer};
+use super::event::{Data, Event, Form, Invalid};
+use super::ids::{KeyId, Position, ScopeId};
+use super::issue::{ChangeKind, Key, KeyState, Marks, Newest, Origin, Outcome, ScopeState};
+use super::keptn::{Phase, Type};
+use super::lookup::{Lookup, Unreadable};
+use super::messages::SOURCE;
+use super::row::{Entry, Head, Mark, Recorded, Row};
+use super::rules::{Resolves, Signal, Verdict};
+use super::time::Time;
+use transition::{Claim, Prior, Step, claim};
+
+pub use own::Memory;
+pub(crate) use request::salvage;
+pub use tasks::TaskNames;
+
+/// Says what an event means. The rules in force, and those that were in force earlier.
+pub trait Judge {
+    /// Applies the rule set with this short hash, or the current one where it is not known any more.
+    fn evaluate(&self, rule_set: &str, event: &Event) -> Verdict;
+    /// Short hash of the rule set in force.
+    fn current(&self) -> &str;
+}
+
+/// Configuration that decisions depend on. Part of the input, like the rules.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names of the tasks Shipwatch answers.
+    pub tasks: TaskNames,
+    /// Which changes of issues are published.
+    pub issue_events: Vec<ChangeKind>,
+    /// Events older than this, by stream time, are stale.
+    pub keep_events: Duration,
+    /// Base of links in replies, without a slash at the end.
+    pub public_url: String,
+}
+
+/// One element of a stream message, decoded and judged, on its way into the fold.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// Where it stands.
+    pub position: Position,
+    /// When the stream took it.
+    pub stream_time: Time,
+    /// The NATS subject.
+    pub subject: String,
+    /// How it was carried.
+    pub form: Form,
+    /// The event, or why there is none.
+    pub event: Result<Event, Invalid>,
+    /// What the current rules make of it.
+    pub verdict: Verdict,
+    /// The JSON as it came, or the unreadable bytes.
+    pub payload: Bytes,
+}
+
+/// Everything one event leads to. Committed as a whole.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The journal line, with the decision in it.
+    pub row: Row,
+    /// Records of keys afterwards; none to remove.
+    pub keys: Vec<(KeyId, Option<KeyState>)>,
+    /// Records of scopes afterwards.
+    pub scopes: Vec<(ScopeId, ScopeState)>,
+    /// Whether the line is parked.
+    pub parked: bool,
+    /// The event, where there is one; what it causes is made from it.
+    pub event: Option<Event>,
+    /// Hashes of the marks by which the line is found.
+    pub marks: Marked,
+}
+
+/// Hashes of the marks of one line.
+pub type Marked = smallvec::SmallVec<[u64; 6]>;
+
+/// Decides about one event.
+///
+/// # Errors
+/// Only where the state cannot be read.
+pub fn decide<L: Lookup, J: Judge>(
+    incoming: Incoming,
+    lookup: &L,
+    judge: &J,
+    settings: &Settings,
+    memory: &Memory,
+) -> Result<Decided, Unreadable> {
+    let Incoming { position, stream_time, subject, form, event, verdict, payload } = incoming;
+    let case = Case { position, stream_time, lookup, judge, settings };
+    let (written, effect, event) = match event {
+        Err(reason) => {
+            let (event, effect) = case.unreadable(&payload, &reason)?;
+            let head = event.as_ref().map(Head::of);
+            (Written { form: Form::Unreadable, subject, head, payload }, effect, event)
+        }
+        Ok(event) => {
+            let head = Head::of(&event);
+            if event.source == SOURCE
+                && let Some(own) = own::recognise(&event, &payload, lookup, settings, memory)?
+            {
+                let mut marks = Marked::from_slice(&[Mark::EventId(&event.id).hash()]);
+                marks.extend(event.context.as_deref().map(|c| Mark::Context(c).hash()));
+                let row = Row { position, stream_time, entry: Entry::Own(own) };
+                return Ok(Decided { row, keys: Vec::new(), scopes: Vec::new(), parked: false, event: None, marks });
+            }
+            let effect = case.event(&event, &head, verdict)?;
+            (Written { form, subject, head: Some(head), payload }, effect, Some(event))
+        }
+    };
+    Ok(effect.finish(position, stream_time, written, event, judge.current()))
+}
+
+/// What goes into the journal line besides the decision.
+struct Written {
+    form: Form,
+    subject: String,
+    head: Option<Head>,
+    payload: Bytes,
+}
+
+/// A decision in the making.
+struct Effect {
+    fate: Fate,
+    outcome: Outcome,
+    rule: Option<String>,
+    why: String,
+    key: Option<Key>,
+    run: Option<String>,
+    at: Option<Time>,
+    changes: Vec<Change>,
+    scope_success: Option<(ScopeId, Option<Newest>)>,
+    answer: Option<Answer>,
+    keys: Vec<(KeyId, Option<KeyState>)>,
+    scopes: Vec<(ScopeId, ScopeState)>,
+}
+
+impl Effect {
+    fn new(fate: Fate, why: impl Into<String>) -> Effect {
+        Effect {
+            fate,
+            outcome: Outcome::Neutral,
+            rule: None,
+            why: why.into(),
+            key: None,
+            run: None,
+            at: None,
+            changes: Vec::new(),
+            scope_success: None,
+            answer: None,
+            keys: Vec::new(),
+            scopes: Vec::new(),
+        }
+    }
+
+    fn by(self, rule: &str) -> Effect {
+        Effect { rule: Some(rule.to_owned()), ..self }
+    }
+
+    fn finish(
+        self,
+        position: Position,
+        stream_time: Time,
+        written: Written,
+        event: Option<Event>,
+        rule_set: &str,
+    ) -> Decided {
+        let parked = self.fate == Fate::Parked;
+        let Written { form, subject, head, payload } = written;
+        let decision = Decision {
+            fate: self.fate,
+            outcome: self.outcome,
+            rule: self.rule,
+            why: self.why,
+            key: self.key,
+            run: self.run,
+            at: self.at.or(head.as_ref().and_then(|h| h.time)).unwrap_or(stream_time),
+            changes: self.changes,
+            scope_success: self.scope_success,
+            answer: self.answer,
+            rule_set: rule_set.to_owned(),
+        };
+        let recorded = Recorded { form, subject, head, decision, payload };
+        let mut marks = Marked::new();
+        recorded.marks(|mark| marks.push(mark.hash()));
+        let row = Row { position, stream_time, entry: Entry::Event(Box::new(recorded)) };
+        Decided { row, keys: self.keys, scopes: self.scopes, parked, event, marks }
+    }
+}
+
+/// One event being decided: where it stands, and what may be looked at.
+struct Case<'a, L, J> {
+    position: Position,
+    stream_time: Time,
+    lookup: &'a L,
+    judge: &'a J,
+    settings: &'a Settings,
+}
+
+impl<L: Lookup, J: Judge> Case<'_, L, J> {
+    /// A message that is no event. If it can still be recognised as a trigger of ours, the sequence gets its answer.
+    fn unreadable(&self, payload: &[u8], reason: &Invalid) -> Result<(Option<Event>, Effect), Unreadable> {
+        let mut effect = Effect::new(Fate::Parked, reason.to_string());
+        let Some(event) = request::salvage(payload) else { return Ok((None, effect)) };
+        let Some(Type::Task { task, phase: Phase::Triggered }) = Type::parse(&event.ty) else {
+            return Ok((None, effect));
+        };
+        if self.settings.tasks.get(task).is_none() || self.seen_before(&Head::of(&event).origin)? {
+            return Ok((None, effect));
+        }
+        effect.answer = Some(tasks::refuse(task, &format!("the event cannot be read: {reason}")));
+        Ok((Some(event), effect))
+    }
+
+    fn event(&self, event: &Event, head: &Head, verdict: Verdict) -> Result<Effect, Unreadable> {
+        if event.extensions.contains_key("shipwatchreplay") {
+            return Ok(Effect::new(Fate::Recorded, "marked as a replay, which causes nothing"));
+        }
+        if self.seen_before(&head.origin)? {
+            return Ok(Effect::new(Fate::Duplicate(Layer::Id), "an event with this source and id has been handled"));
+        }
+        if event.source == SOURCE || event.source.starts_with("shipwatch/control") {
+            return Ok(Effect::new(Fate::Own, "published by Shipwatch"));
+        }
+        let keptn = Type::parse(&event.ty);
+        if matches!(keptn, Some(Type::Task { .. } | Type::Sequence { .. } | Type::Problem))
+            && !matches!(&event.data, Data::Json(serde_json::Value::Object(_)))
+        {
+            let mut effect = Effect::new(Fate::Parked, "data is not a JSON object, which Keptn events need");
+            if let Some(Type::Task { task, phase: Phase::Triggered }) = keptn
+                && self.settings.tasks.get(task).is_some()
+            {
+                effect.answer = Some(tasks::refuse(task, "data is not a JSON object"));
+            }
+            return Ok(effect);
+        }
+        match keptn {
+            Some(Type::Task { task, phase: Phase::Triggered }) => {
+                if let Some(ours) = self.settings.tasks.get(task) {
+                    return self.answer(event, head, task, ours);
+                }
+            }
+            Some(Type::Task { task, phase: Phase::Invalidated }) => return self.invalidate(event, task),
+            _ => {}
+        }
+        match verdict {
+            Verdict::Signal(signal) => self.signal(event, head, &signal),
+            Verdict::Neutral { rule, why } => Ok(Effect::new(Fate::Recorded, why).by(&rule)),
+            Verdict::Ignored { rule, reason } => Ok(Effect::new(Fate::Ignored, reason).by(&rule)),
+            Verdict::NoRule => Ok(Effect::new(Fate::Recorded, no_rule(keptn))),
+            Verdict::Broken { rule, reason } => Ok(Effect::new(Fate::Parked, reason).by(&rule)),
+        }
+    }
+
+    /// Same `source` and `id`. A parked event does not count, so that a mended one can be sent again, unless it was answered.
+    fn seen_before(&self, origin: &Origin) -> Result<bool, Unreadable> {
+        let rows = self.lookup.rows(Mark::EventId(&origin.id))?;
+        if origin.source == SOURCE
+            && let Ok(id) = origin.id.parse()
+            && own::came_back(&origin.id, id, self.lookup, self.settings)?
+        {
+            return Ok(true);
+        }
+        Ok(rows.iter().filter_map(|row| recorded(row)).any(|r| {
+            r.head.as_ref().is_some_and(|h| h.origin == *origin)
+                && (r.decision.fate != Fate::Parked || r.decision.answer.is_some())
+        }))
+    }
+
+    fn signal(&self, event: &Event, head: &Head, signal: &Signal) -> Result<Effect, Unreadable> {
+        let at = signal.at.unwrap_or(self.stream_time);
+        let mut effect = Effect::new(Fate::Applied, "");
+        effect.outcome = signal.outcome;
+        effect.rule = Some(signal.rule.to_string());
+        effect.key = Some(signal.key.clone());
+        effect.run = Some(signal.run.clone());
+        effect.at = Some(at);
+
+        let same_run = self.lookup.rows(Mark::Run(&signal.run))?;
+        if invalidate::is_withdrawn(&same_run, &head.ty, head.triggered_id.as_deref()) {
+            effect.fate = Fate::Withdrawn;
+            effect.why = "an invalidated event has taken this outcome back".into();
+            return Ok(effect);
+        }
+        if at < self.stream_time.minus(self.settings.keep_events) {
+            effect.fate = Fate::Stale;
+            effect.why = "older than events are kept".into();
+            return Ok(effect);
+        }
+        let context = event.context.as_deref().unwrap_or_default();
+        let claim = Claim {
+            position: self.position,
+            stream_time: self.stream_time,
+            at,
+            run: &signal.run,
+            outcome: signal.outcome,
+            texts: signal.texts.as_ref(),
+            service: &signal.service,
+            rule: &signal.rule,
+            origin: &head.origin,
+            context,
+            triggered_id: event.triggered_id.as_deref().unwrap_or_default(),
+        };
+        let scope_id = signal.key.scope_id();
+        if signal.resolves == Resolves::Scope && signal.outcome == Outcome::Success {
+            self.claim_for_scope(&mut effect, scope_id, &signal.key, &claim, &same_run)?;
+        } else {
+            self.claim_for_key(&mut effect, &signal.key, &claim, &same_run)?;
+        }
+        Ok(effect)
+    }
+
+    /// A success for everything in a scope: each key hears it, and the scope remembers it for keys that do not exist yet.
+    fn claim_for_scope(
+        &self,
+        effect: &mut Effect,
+        scope_id: ScopeId,
+        key: &Key,
+        claim: &Claim<'_>,
+        same_run: &[Arc<Row>],
+    ) -> Result<(), Unreadable> {
+        let known = self.lookup.scope(scope_id);
+        let keys = known.as_ref().map(|s| s.keys.clone()).unwrap_or_default();
+        let mut steps = Vec::new();
+        for id in keys {
+            let Some(state) = self.lookup.key(id) else { continue };
+            let step = self.step(effect, id, &state.marks, claim, same_run);
+            steps.push(step.fate);
+            self.put(effect, id, &state.key, Some(&state.marks), step);
+        }
+        let newest = Newest {
+            at: claim.at,
+            position: claim.position,
+            run: claim.run.to_owned(),
+            outcome: Outcome::Success,
+            seen: claim.stream_time,
+        };
+        let before = known.as_ref().and_then(|s| s.success.clone());
+        let newer = before.as_ref().is_none_or(|b| (b.at, b.position) < (newest.at, newest.position));
+        if newer {
+            let mut scope = match effect.scopes.iter().position(|(id, _)| *id == scope_id) {
+                Some(index) => effect.scopes.swap_remove(index).1,
+                None => known.map_or_else(|| empty_scope(key), |s| (*s).clone()),
+            };
+            effect.scope_success = Some((scope_id, before));
+            scope.success = Some(newest);
+            effect.scopes.push((scope_id, scope));
+        }
+        let resolved = effect.changes.iter().filter(|c| c.kind == Some(ChangeKind::Resolved)).count();
+        effect.why = match resolved {
+            0 => "nothing active in the scope".to_owned(),
+            n => format!("resolves {n} active in the scope"),
+        };
+        effect.fate = if newer || steps.is_empty() || steps.contains(&Fate::Applied) {
+            Fate::Applied
+        } else {
+            steps.first().copied().unwrap_or(Fate::Applied)
+        };
+        Ok(())
+    }
+
+    fn claim_for_key(
+        &self,
+        effect: &mut Effect,
+        key: &Key,
+        claim: &Claim<'_>,
+        same_run: &[Arc<Row>],
+    ) -> Result<(), Unreadable> {
+        let id = key.id();
+        let known = self.lookup.key(id);
+        let marks = match &known {
+            Some(state) => state.marks.clone(),
+            None => self.marks_of_scope(key.scope_id()),
+        };
+        let step = self.step(effect, id, &marks, claim, same_run);
+        effect.fate = step.fate;
+        effect.why.clone_from(&step.why);
+        self.put(effect, id, key, known.as_ref().map(|s| &s.marks), step);
+        Ok(())
+    }
+
+    /// What a key that nobody has spoken of inherits: the newest success for its whole scope.
+    fn marks_of_scope(&self, id: ScopeId) -> Marks {
+        Marks { newest: self.lookup.scope(id).and_then(|s| s.success.clone()), issue: None }
+    }
+
+    fn step(&self, so_far: &Effect, id: KeyId, marks: &Marks, c: &Claim<'_>, same_run: &[Arc<Row>]) -> Step {
+        let prior = prior(same_run, id, c.run, Position::from_u64(u64::MAX));
+        claim(marks, &prior, self.next_number(so_far), c, |position| self.texts_of(position))
+    }
+
+    /// The number of the next new issue, issues that this event opened already counted.
+    fn next_number(&self, so_far: &Effect) -> u64 {
+        let opened = so_far.changes.iter().filter(|c| c.kind == Some(ChangeKind::Opened)).count();
+        self.lookup.next_number() + opened as u64
+    }
+
+    /// The texts of an earlier failure, by the rules that judged it then.
+    fn texts_of(&self, position: Position) -> Option<super::rules::Texts> {
+        let row = self.lookup.row(position).ok()??;
+        match self.judge_again(&row)? {
+            Verdict::Signal(signal) => signal.texts,
+            _ => None,
+        }
+    }
+
+    fn judge_again(&self, row: &Row) -> Option<Verdict> {
+        let recorded = recorded(row)?;
+        let event = Event::from_json(&recorded.payload).ok()?;
+        Some(self.judge.evaluate(&recorded.decision.rule_set, &event))
+    }
+
+    /// Notes a changed record, and the key in its scope where it is new.
+    fn put(&self, effect: &mut Effect, id: KeyId, key: &Key, before: Option<&Marks>, step: Step) {
+        let Some(marks) = step.marks else { return };
+        effect.changes.push(Change { key: id, kind: step.kind, before: before.cloned() });
+        effect.keys.push((id, Some(KeyState { key: key.clone(), marks })));
+        if before.is_none() {
+            let scope_id = key.scope_id();
+            let mut scope = self.lookup.scope(scope_id).map_or_else(|| empty_scope(key), |s| (*s).clone());
+            if !scope.keys.contains(&id) {
+                scope.keys.push(id);
+                effect.scopes.push((scope_id, scope));
+            }
+        }
+    }
+}
+
+fn empty_scope(key: &Key) -> ScopeState {
+    ScopeState {
+        scope: key.scope.clone(),
+        project: key.project.clone(),
+        stage: key.stage.clone(),
+        keys: Vec::new(),
+        success: None,
+    }
+}
+
+/// The line of an event that is not Shipwatch's own.
+fn recorded(row: &Row) -> Option<&Recorded> {
+    match &row.entry {
+        Entry::Event(recorded) => Some(recorded),
+        Entry::Own(_) => None,
+    }
+}
+
+/// Earlier events of a run that spoke of a key and were not taken back.
+fn prior(same_run: &[Arc<Row>], id: KeyId, run: &str, until: Position) -> Vec<Prior> {
+    let spoke = same_run.iter().filter(|row| row.position < until).filter_map(|row| {
+        let r = recorded(row)?;
+        let d = &r.decision;
+        let counts = matches!(d.fate, Fate::Applied | Fate::Stale | Fate::Duplicate(Layer::Run));
+        let changed = d.changes.iter().any(|c| c.key == id);
+        let about = changed || d.key.as_ref().is_some_and(|k| k.id() == id);
+        if !counts || !about || d.run.as_deref() != Some(run) || d.outcome == Outcome::Neutral {
+            return None;
+        }
+        let head = r.head.as_ref()?;
+        let withdrawn = invalidate::is_withdrawn(same_run, &head.ty, head.triggered_id.as_deref());
+        (!withdrawn).then_some(Prior { outcome: d.outcome, at: d.at, position: row.position, counted: changed })
+    });
+    spoke.collect()
+}
+
+/// Why an event that no rule names decides nothing, in words.
+fn no_rule(keptn: Option<Type<'_>>) -> &'static str {
+    match keptn {
+        Some(Type::Task { phase: Phase::Triggered | Phase::Started | Phase::StatusChanged, .. }) => {
+            "only finished events decide"
+        }
+        Some(Type::Log) => "an integration's error report decides nothing",
+        Some(Type::Management) => "management events decide nothing",
+        _ => "no rule names this event",
+    }
+}
+
+/// Labels of an event as an ordered map.
+fn labels(event: &Event) -> BTreeMap<String, String> {
+    event.labels().map(|(name, value)| (name.to_owned(), value.into_owned())).collect()
+}

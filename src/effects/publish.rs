@@ -1,0 +1,128 @@
+//! The publisher: takes what the outbox owes and does not rest until the stream has it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::outbox::Outbox;
+use crate::backoff::Backoff;
+use crate::bus::{PublishError, Publisher};
+use crate::domain::ids::Position;
+use crate::domain::messages::Message;
+use crate::domain::row::Own;
+use crate::metrics;
+
+/// A message that is owed, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The line that owes it.
+    pub of: Position,
+    /// The message.
+    pub message: Message,
+}
+
+impl Due {
+    fn own(&self) -> Own {
+        Own { of: self.of, kind: self.message.kind }
+    }
+}
+
+/// Messages sent and not yet acknowledged, at most.
+const WINDOW: usize = 2048;
+
+/// Publishes what comes in until the sender is dropped and all is acknowledged, or `stop` is cancelled.
+///
+/// Messages are sent in the order given, so `started` goes out before `finished`. One that was not acknowledged is sent
+/// again under the same id, which the stream recognises.
+pub async fn run(
+    outbox: Arc<Outbox>,
+    publisher: Publisher,
+    mut due: mpsc::Receiver<Vec<Due>>,
+    stop: CancellationToken,
+) {
+    let mut acks = FuturesUnordered::new();
+    let mut again: Vec<Due> = Vec::new();
+    let mut backoff = Backoff::default();
+    let mut open = true;
+    let mut outage = false;
+    while open || !acks.is_empty() || !again.is_empty() {
+        let batch = if !again.is_empty() && acks.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next_delay()) => std::mem::take(&mut again),
+                () = stop.cancelled() => return,
+            }
+        } else {
+            tokio::select! {
+                biased;
+                Some(settled) = acks.next(), if !acks.is_empty() => {
+                    settle(settled, &outbox, &mut again, &mut backoff, &mut outage);
+                    continue;
+                }
+                batch = due.recv(), if open && acks.len() < WINDOW && again.is_empty() => match batch {
+                    Some(batch) => batch,
+                    None => { open = false; continue; }
+                },
+                () = stop.cancelled() => return,
+            }
+        };
+        for due in batch {
+            if !outbox.owes(due.own()) {
+                continue;
+            }
+            let sent = publisher
+                .publish(&due.message.subject, Some(&due.message.id.to_string()), due.message.body.clone())
+                .await;
+            let started = Instant::now();
+            let publisher = publisher.clone();
+            acks.push(async move {
+                let result = match sent {
+                    Ok(ack) => ack.await.map(|_| ()),
+                    Err(e) => Err(e),
+                };
+                let result = match result {
+                    // A foreign stream without the subject: whoever listens now hears it, nobody later.
+                    Err(PublishError::NoStream(_)) => {
+                        publisher.publish_core(&due.message.subject, due.message.body.clone()).await
+                    }
+                    // Sending it again would not make it smaller.
+                    Err(PublishError::TooLarge) => {
+                        tracing::error!(subject = %due.message.subject, id = %due.message.id, "a message is larger than the broker takes; it is given up");
+                        Ok(())
+                    }
+                    other => other,
+                };
+                (due, started.elapsed(), result)
+            });
+        }
+    }
+}
+
+fn settle(
+    (due, took, result): (Due, Duration, Result<(), PublishError>),
+    outbox: &Outbox,
+    again: &mut Vec<Due>,
+    backoff: &mut Backoff,
+    outage: &mut bool,
+) {
+    match result {
+        Ok(()) => {
+            crate::crash::point("after-publish");
+            metrics::publish_seconds(took);
+            outbox.settle(due.own());
+            backoff.reset();
+            if std::mem::take(outage) {
+                tracing::info!(owed = outbox.depth(), "the stream takes messages again");
+            }
+        }
+        Err(error) => {
+            if !std::mem::replace(outage, true) {
+                tracing::warn!(subject = %due.message.subject, %error, "a message was not taken by the stream, sending it again");
+            }
+            again.push(due);
+        }
+    }
+    metrics::outbox_depth(outbox.depth());
+}

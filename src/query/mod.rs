@@ -1,0 +1,260 @@
+//! The query endpoint: read-only HTTP over the store (contract section 6). Holds no writer.
+
+mod error;
+mod events;
+mod issues;
+mod params;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Method, Request, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::RwLock;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::domain::decide::Settings;
+use crate::domain::issue::{Severity, State as IssueState};
+use crate::metrics;
+use crate::store::Reader;
+
+pub use error::Problem;
+
+/// Whether the service takes part, and why not.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    inner: Arc<RwLock<Ready>>,
+}
+
+#[derive(Debug)]
+struct Ready {
+    why_not: Option<String>,
+    gap: Option<(u64, u64)>,
+}
+
+impl Readiness {
+    /// Not ready yet.
+    pub fn new(why_not: &str) -> Readiness {
+        Readiness { inner: Arc::new(RwLock::new(Ready { why_not: Some(why_not.to_owned()), gap: None })) }
+    }
+
+    /// The consumer runs.
+    pub fn ready(&self) {
+        self.inner.write().why_not = None;
+    }
+
+    /// Not ready, for a reason.
+    pub fn not(&self, why: &str) {
+        self.inner.write().why_not = Some(why.to_owned());
+    }
+
+    /// The stream dropped messages before they were folded: the first and the last of them.
+    pub fn gap(&self, from: u64, to: u64) {
+        self.inner.write().gap = Some((from, to));
+    }
+
+    fn why_not(&self) -> Option<String> {
+        self.inner.read().why_not.clone()
+    }
+
+    fn missing(&self) -> Option<(u64, u64)> {
+        self.inner.read().gap
+    }
+}
+
+/// Renders the metrics of this process.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+    reader: Arc<RwLock<Option<Reader>>>,
+}
+
+impl Metrics {
+    /// Over the recorder of this process.
+    pub fn new(handle: PrometheusHandle) -> Metrics {
+        Metrics { handle, reader: Arc::default() }
+    }
+
+    /// Takes gauges of the store from here.
+    pub fn watch(&self, reader: Reader) {
+        *self.reader.write() = Some(reader);
+    }
+
+    fn render(&self) -> String {
+        if let Some(reader) = &*self.reader.read() {
+            metrics::parked(reader.parked_len());
+            let catalog = reader.catalog();
+            for state in IssueState::ALL {
+                for severity in Severity::ALL {
+                    metrics::issues(*state, *severity, catalog.count(*state, *severity));
+                }
+            }
+        }
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+}
+
+/// What handlers read from.
+#[derive(Clone)]
+pub struct State {
+    reader: Reader,
+    settings: Arc<Settings>,
+    readiness: Readiness,
+    metrics: Metrics,
+}
+
+impl State {
+    /// Over a store.
+    pub fn new(reader: Reader, settings: Settings, readiness: Readiness, metrics: Metrics) -> State {
+        State { reader, settings: Arc::new(settings), readiness, metrics }
+    }
+}
+
+/// Title and version of the document at `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(info(title = "Shipwatch", description = "What is broken now, and why. Read-only."))]
+struct Document;
+
+fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(issues::list))
+        .routes(routes!(issues::summary))
+        .routes(routes!(issues::one))
+        .routes(routes!(issues::history))
+        .routes(routes!(issues::scopes))
+        .routes(routes!(events::list))
+        .routes(routes!(events::one))
+        .routes(routes!(events::parked))
+        .routes(routes!(events::parked_one))
+        .routes(routes!(status::health))
+        .routes(routes!(status::version))
+        .routes(routes!(status::healthz))
+        .routes(routes!(status::readyz))
+        .routes(routes!(status::metrics))
+}
+
+/// The OpenAPI document, made from the handlers.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (_, mut document) = routes().split_for_parts();
+    env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
+    document
+}
+
+fn router(state: State) -> Router {
+    let (router, _) = routes().split_for_parts();
+    let document = Arc::new(serde_json::to_string(&openapi()).unwrap_or_default());
+    router
+        .route(
+            "/openapi.json",
+            axum::routing::get(move || {
+                let document = document.clone();
+                async move { ([(header::CONTENT_TYPE, "application/json")], (*document).clone()) }
+            }),
+        )
+        .fallback(|| async { Problem::not_found("no such page", "see /openapi.json for what there is") })
+        .method_not_allowed_fallback(error::not_allowed)
+        .layer(middleware::from_fn(headers))
+        .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
+        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(30)))
+        .with_state(state)
+}
+
+/// Both `/x` and `/x/` are served, only reads are let in, and any page may read (as Kite's do).
+async fn headers(request: Request<Body>, next: Next) -> Response {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return error::not_allowed().await.into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// `/x/` is `/x`: done before routing.
+fn without_slash<B>(mut request: Request<B>) -> Request<B> {
+    let uri = request.uri();
+    let path = uri.path();
+    if path.len() > 1 && path.ends_with('/') {
+        let short = path.trim_end_matches('/');
+        let short = if short.is_empty() { "/" } else { short };
+        let target = match uri.query() {
+            Some(query) => format!("{short}?{query}"),
+            None => short.to_owned(),
+        };
+        if let Ok(uri) = target.parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// Serves until asked to stop; requests in hand are answered.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> std::io::Result<()> {
+    use hyper::server::conn::http1;
+    use hyper_util::rt::{TokioIo, TokioTimer};
+    use tower::ServiceExt as _;
+
+    let router = router(state);
+    let mut server = http1::Builder::new();
+    // A client that does not finish its request is not waited for.
+    server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+    let tracker = tokio_util::task::TaskTracker::new();
+    let connections = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = connections.clone().acquire_owned().await else { break };
+        let stream = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, or a client that has gone: the next one may fare better.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        let _ = stream.set_nodelay(true);
+        let router = router.clone();
+        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+            router.clone().oneshot(without_slash(request))
+        });
+        let server = server.clone();
+        let stop = stop.clone();
+        tracker.spawn(async move {
+            let connection = server.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = tokio::time::timeout(Duration::from_secs(5), connection).await;
+                }
+            }
+            drop(permit);
+        });
+    }
+    tracker.close();
+    tracker.wait().await;
+    Ok(())
+}
+
+/// Connections served at once; more wait to be accepted.
+const CONNECTIONS: usize = 4096;

@@ -1,0 +1,97 @@
+//! Query parameters: every value checked, every unknown name refused with a suggestion.
+
+use crate::domain::time::Time;
+
+use super::Problem;
+
+/// The parameters of one request.
+pub struct Params {
+    pairs: Vec<(String, String)>,
+}
+
+/// Parameters that any request may carry and nobody reads.
+const HARMLESS: &[&str] = &["_", "pretty"];
+
+/// Values of one parameter, at most: a bound on the work of one request.
+const MOST: usize = 1000;
+
+impl Params {
+    /// Reads a query string; names must be among `known` (`label.` stands for all that begin so).
+    pub fn read(query: Option<&str>, known: &[&str]) -> Result<Params, Problem> {
+        let pairs: Vec<(String, String)> =
+            form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+        if pairs.len() > MOST {
+            return Err(Problem::bad("too many parameters", format!("{} are given, {MOST} are read", pairs.len())));
+        }
+        for (name, _) in &pairs {
+            let fits = |k: &&str| k == &name || (k.ends_with('.') && name.starts_with(*k) && name.len() > k.len());
+            if !known.iter().any(|k| fits(&k)) && !HARMLESS.contains(&name.as_str()) {
+                let near = known.iter().map(|k| (strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase()), k));
+                let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);
+                let details = match near {
+                    Some((_, k)) => format!("did you mean {k:?}?"),
+                    None => format!("there are {}", known.join(", ")),
+                };
+                return Err(Problem::bad(format!("unknown parameter {name:?}"), details));
+            }
+        }
+        Ok(Params { pairs })
+    }
+
+    /// The first value of a parameter, under any of its names.
+    pub fn one(&self, names: &[&str]) -> Option<(&str, &str)> {
+        let (name, value) = self.pairs.iter().find(|(n, v)| names.contains(&n.as_str()) && !v.is_empty())?;
+        Some((name, value))
+    }
+
+    /// All values of a parameter: it may repeat, and a value may be a list with commas.
+    pub fn many(&self, name: &str) -> Vec<String> {
+        let values = self.pairs.iter().filter(|(n, _)| n == name).flat_map(|(_, v)| v.split(','));
+        values.map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned).take(MOST).collect()
+    }
+
+    /// All values of a parameter that is a word of a closed list.
+    pub fn words<T: Copy + std::fmt::Display>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        all: &[T],
+    ) -> Result<Vec<T>, Problem> {
+        let read = |value: &String| {
+            parse(value).ok_or_else(|| {
+                let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+                Problem::parameter(name, format!("{value:?} is not one of {}", all.join(", ")))
+            })
+        };
+        self.many(name).iter().map(read).collect()
+    }
+
+    /// Names and values of parameters that begin with a prefix.
+    pub fn prefixed<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.pairs.iter().filter_map(move |(n, v)| Some((n.strip_prefix(prefix)?, v.as_str())))
+    }
+
+    /// A time.
+    pub fn time(&self, name: &str) -> Result<Option<Time>, Problem> {
+        let Some((_, value)) = self.one(&[name]) else { return Ok(None) };
+        // A plus sign that was not encoded arrives as a space.
+        let read = Time::parse(&value.replace(' ', "+"));
+        read.map(Some).ok_or_else(|| {
+            Problem::parameter(name, format!("{value:?} is neither RFC 3339 (2026-01-02T03:04:05Z) nor Unix seconds"))
+        })
+    }
+
+    /// How many, 1 to 1000, 50 where it is not given.
+    pub fn limit(&self, names: &[&str]) -> Result<usize, Problem> {
+        let Some((name, value)) = self.one(names) else { return Ok(50) };
+        let read = value.parse().ok().filter(|n| (1..=1000).contains(n));
+        read.ok_or_else(|| Problem::parameter(name, format!("{value:?} is not a number from 1 to 1000")))
+    }
+
+    /// How many to leave out.
+    pub fn offset(&self) -> Result<usize, Problem> {
+        let Some((name, value)) = self.one(&["offset"]) else { return Ok(0) };
+        let read = value.parse::<u32>().ok();
+        read.map(|n| n as usize).ok_or_else(|| Problem::parameter(name, format!("{value:?} is not a number from 0 on")))
+    }
+}
