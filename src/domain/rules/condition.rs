@@ -34,7 +34,23 @@ pub enum Word {
     Glob(Glob),
 }
 
+/// What a value must be or begin with for a condition to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handle<'c> {
+    /// Be this text.
+    Is(&'c str),
+    /// Begin with this text.
+    Begins(&'c str),
+}
+
 impl Word {
+    fn handle(&self) -> Handle<'_> {
+        match self {
+            Word::Exact(word) => Handle::Is(word),
+            Word::Glob(glob) => Handle::Begins(glob.prefix()),
+        }
+    }
+
     fn fits(&self, text: &str) -> bool {
         match self {
             Word::Exact(word) => **word == *text,
@@ -50,11 +66,11 @@ impl Condition {
         self.tests.iter().all(|test| test.holds(seen.as_ref()))
     }
 
-    /// The words, where the condition is nothing but "one of these words": what rules can be looked up by.
-    pub fn exact_words(&self) -> Option<impl Iterator<Item = &str>> {
-        let [Test::Any(words)] = &*self.tests else { return None };
-        let exact = words.iter().all(|w| matches!(w, Word::Exact(_)));
-        exact.then(|| words.iter().filter_map(|w| if let Word::Exact(word) = w { Some(&**word) } else { None }))
+    /// How its path's value must be or begin, where it must: what rules can be looked up by.
+    pub fn handles(&self) -> Option<impl Iterator<Item = Handle<'_>>> {
+        let words = self.tests.iter().find_map(|t| if let Test::Any(words) = t { Some(words) } else { None })?;
+        let known = words.iter().map(Word::handle).all(|h| !matches!(h, Handle::Begins("")));
+        known.then(|| words.iter().map(Word::handle))
     }
 
     /// What it asks for, in words.

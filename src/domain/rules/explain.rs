@@ -24,7 +24,7 @@ pub struct Explanation {
     /// The rules tried, in order; the last one decided, where any did.
     pub tried: Vec<Tried>,
     /// What came of it.
-    pub result: Outcome,
+    pub result: Told,
 }
 
 /// One rule that was tried.
@@ -72,7 +72,7 @@ pub struct Entry {
 /// A verdict in words, for listings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Outcome {
+pub struct Told {
     /// `success`, `warning`, `failure`, `neutral`, `ignored`, `broken` or `none`.
     pub outcome: &'static str,
     /// The rule, or empty.
@@ -127,7 +127,7 @@ impl RuleSet {
             rules: self.inner.rules.len(),
             passed_over: self.inner.rules.len() - candidates.len(),
             tried,
-            result: Outcome::of(&self.evaluate(event)),
+            result: Told::of(&self.evaluate(event)),
         }
     }
 }
@@ -160,18 +160,14 @@ fn check_all(conditions: &[Condition], view: &View<'_>) -> Vec<Checked> {
     conditions.iter().map(check).collect()
 }
 
-impl Outcome {
+impl Told {
     /// The words for a verdict.
-    pub fn of(verdict: &Verdict) -> Outcome {
-        let plain = |outcome, rule: &str, why: &str| Outcome {
-            outcome,
-            rule: rule.to_owned(),
-            why: why.to_owned(),
-            signal: None,
-        };
+    pub fn of(verdict: &Verdict) -> Told {
+        let plain =
+            |outcome, rule: &str, why: &str| Told { outcome, rule: rule.to_owned(), why: why.to_owned(), signal: None };
         match verdict {
             Verdict::Signal(signal) => {
-                Outcome { signal: Some(Said::of(signal)), ..plain(signal.outcome.as_str(), &signal.rule, "") }
+                Told { signal: Some(Said::of(signal)), ..plain(signal.outcome.as_str(), &signal.rule, "") }
             }
             Verdict::Neutral { rule, why } => plain("neutral", rule, why),
             Verdict::Ignored { rule, reason } => plain("ignored", rule, reason),

@@ -39,6 +39,11 @@ impl Glob {
         &self.source
     }
 
+    /// The text that everything which fits begins with; may be empty.
+    pub fn prefix(&self) -> &str {
+        self.source.split(['*', '?']).next().unwrap_or_default()
+    }
+
     /// Whether the whole of `text` fits.
     pub fn matches(&self, text: &str) -> bool {
         let [first, middle @ .., last] = &*self.pieces else {

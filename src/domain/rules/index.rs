@@ -1,12 +1,13 @@
 //! Finds the rules that may fit an event without trying them all.
 //!
 //! A tree over the words of the type leads to the rules whose `on` fits. Where many rules share one pattern, those that ask
-//! for exact words at one path are looked up by the word found there.
+//! for certain words at one path, or for words with a certain beginning, are looked up by the word found there.
 
 use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
+use super::condition::Handle;
 use super::path::{Path, View};
 use super::rule::Rule;
 
@@ -35,8 +36,46 @@ struct Bucket {
     keyed: Vec<Table>,
 }
 
+type ByWord = HashMap<Box<str>, Vec<u32>>;
+
 /// Rules by the word at a path.
-type Table = (Path, HashMap<Box<str>, Vec<u32>>);
+#[derive(Debug)]
+struct Table {
+    path: Path,
+    whole: ByWord,
+    /// By the first so many bytes of the word.
+    beginnings: Vec<(usize, ByWord)>,
+}
+
+impl Table {
+    fn of(path: &Path) -> Table {
+        Table { path: path.clone(), whole: HashMap::new(), beginnings: Vec::new() }
+    }
+
+    fn put(&mut self, handle: Handle<'_>, rule: u32) {
+        let (table, word) = match handle {
+            Handle::Is(word) => (&mut self.whole, word),
+            Handle::Begins(word) => {
+                let at = self.beginnings.iter().position(|(length, _)| *length == word.len()).unwrap_or_else(|| {
+                    self.beginnings.push((word.len(), HashMap::new()));
+                    self.beginnings.len() - 1
+                });
+                (&mut self.beginnings[at].1, word)
+            }
+        };
+        table.entry(word.into()).or_default().push(rule);
+    }
+
+    fn look_up(&self, view: &View<'_>, found: &mut Candidates) {
+        let Some(seen) = view.get(&self.path) else { return };
+        let text = seen.text();
+        let mut take = |rules: Option<&Vec<u32>>| found.extend_from_slice(rules.map_or(&[], Vec::as_slice));
+        take(self.whole.get(&*text));
+        for (length, by) in &self.beginnings {
+            take(text.get(..*length).and_then(|beginning| by.get(beginning)));
+        }
+    }
+}
 
 impl Index {
     /// The index of rules in their order.
@@ -51,7 +90,7 @@ impl Index {
         Index { root }
     }
 
-    /// The rules whose `on` fits and which no exact word rules out, in their order.
+    /// The rules whose `on` fits and which no word rules out, in their order.
     pub fn candidates(&self, view: &View<'_>) -> Candidates {
         let mut found = Candidates::new();
         self.root.collect(Some(view.ty()), &mut |bucket| bucket.look_up(view, &mut found));
@@ -63,7 +102,10 @@ impl Index {
         let mut found = Candidates::new();
         self.root.collect(Some(ty), &mut |bucket| {
             found.extend_from_slice(&bucket.always);
-            bucket.keyed.iter().flat_map(|(_, by)| by.values()).for_each(|rules| found.extend_from_slice(rules));
+            for table in &bucket.keyed {
+                let beginnings = table.beginnings.iter().flat_map(|(_, by)| by.values());
+                table.whole.values().chain(beginnings).for_each(|rules| found.extend_from_slice(rules));
+            }
         });
         sorted(found)
     }
@@ -118,14 +160,10 @@ impl Node {
 impl Bucket {
     fn look_up(&self, view: &View<'_>, found: &mut Candidates) {
         found.extend_from_slice(&self.always);
-        for (path, by) in &self.keyed {
-            if let Some(rules) = view.get(path).and_then(|seen| by.get(&*seen.text())) {
-                found.extend_from_slice(rules);
-            }
-        }
+        self.keyed.iter().for_each(|table| table.look_up(view, found));
     }
 
-    /// Moves rules with exact words from the list of those always tried to tables, where that saves something.
+    /// Moves rules with such words from the list of those always tried to tables, where that saves something.
     fn key(&mut self, rules: &[Rule]) {
         /// So few are quicker to try than to look up.
         const FEW: usize = 4;
@@ -133,26 +171,20 @@ impl Bucket {
             return;
         }
         let mut common: HashMap<&Path, usize> = HashMap::new();
-        let exact = |n: u32| rules[n as usize].conditions.iter().filter(|c| c.exact_words().is_some());
-        for condition in self.always.iter().flat_map(|n| exact(*n)) {
+        let keyed = |n: u32| rules[n as usize].conditions.iter().filter(|c| c.handles().is_some());
+        for condition in self.always.iter().flat_map(|n| keyed(*n)) {
             *common.entry(&condition.path).or_default() += 1;
         }
         let mut tables: Vec<Table> = Vec::new();
         self.always.retain(|n| {
             // The commonest path; of equally common ones the first by name, so that the index is the same each time.
-            let best = exact(*n).max_by_key(|c| (common[&c.path], std::cmp::Reverse(c.path.to_string())));
+            let best = keyed(*n).max_by_key(|c| (common[&c.path], std::cmp::Reverse(c.path.to_string())));
             let Some(best) = best.filter(|c| common[&c.path] > FEW) else { return true };
-            let table = match tables.iter().position(|(path, _)| *path == best.path) {
-                Some(at) => &mut tables[at].1,
-                None => {
-                    tables.push((best.path.clone(), HashMap::new()));
-                    let last = tables.len() - 1;
-                    &mut tables[last].1
-                }
-            };
-            for word in best.exact_words().into_iter().flatten() {
-                table.entry(word.into()).or_default().push(*n);
-            }
+            let at = tables.iter().position(|t| t.path == best.path).unwrap_or_else(|| {
+                tables.push(Table::of(&best.path));
+                tables.len() - 1
+            });
+            best.handles().into_iter().flatten().for_each(|handle| tables[at].put(handle, *n));
             false
         });
         self.keyed = tables;

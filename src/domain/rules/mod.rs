@@ -1,4 +1,37 @@
 //! Rules: what an event says about which thing. Written in YAML, compiled once, matched without state.
+//!
+//! The path of a file: `yaml` reads it into a tree that knows its places, `raw` takes the tree apart, `compile` turns
+//! it into `rule`s, `set` holds them behind an `index`. Every mistake of every file comes back at once, as [`Problem`]s.
+//!
+//! # The language
+//!
+//! A file has `apiVersion: shipwatch.dev/v1`, `kind: RuleSet`, `metadata: {name}`, `rules`, and where wanted `tests` and
+//! `subjects` (further NATS subjects whose events are recorded even where no rule fits). A rule has
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `name` | stands in decisions; unique among a team's files |
+//! | `on` | event types, NATS wildcards: `*` one word, `>` the rest; begins with a word |
+//! | `match` | conditions that must all hold |
+//! | `require` | paths that must not be missing or empty, else the event is parked |
+//! | `ignore`, `reason` | the event does not matter, and why |
+//! | `outcome` | lists `neutral`, `failure`, `warning`, `success`, tried in this order; an entry is `{match, reason}`, all its conditions must hold, the first entry that fits decides |
+//! | `scope` | templates `resourceType`, `resourceName`, `resourceNamespace` |
+//! | `namespace`, `project`, `stage`, `service` | templates; the namespace is by default that of the scope |
+//! | `check`, `run`, `at` | templates; by default the rule's name, the event's id, the event's time |
+//! | `issue` | templates `issueType` (`pipeline`), `severity` (`major`, of warnings `minor`), `title`, `description`, `links: [{title, url}]` |
+//! | `resolves` | what a success closes: `check` (default) or `scope` |
+//! | `webhook` | `name`, `required: {failure, success}`, `hmac: {secretRef: {name, key}}` |
+//! | `adapter` | `subject`, and templates `id`, `type`, `time`, `source` over a raw body as `data` |
+//!
+//! A condition is a path and a value: exact, a list (any of), a glob (`*`, `?`), `{not: …}`, `{exists: true}`. Paths are `type`,
+//! `source`, any attribute, `data.a.b`, `data["a-b"]`, `data.list[0]`, and `keptn.kind|task|stage|sequence|phase`, which are
+//! read from the type. What is not text compares by its JSON. Null is absent.
+//!
+//! Templates are Jinja. A path that leads nowhere is a mistake of the event unless `default('…')` follows or it stands in
+//! `first(a, b)`; the empty text counts as nothing for both. Beyond Jinja's own filters there are `required`, `pick({'a': 'b'},
+//! 'else')`, `unless(other)`, `json`, `quote`, `truncate(n)`; in an issue's templates `outcome` is known. A missing `run` is the
+//! event's id, and a link whose URL is missing is left out.
 
 mod adapter;
 mod compile;
@@ -6,7 +39,7 @@ mod condition;
 mod engine;
 mod explain;
 mod expr;
-mod fields;
+pub(crate) mod fields;
 mod glob;
 mod index;
 mod lint;
@@ -23,7 +56,7 @@ mod webhook;
 pub(crate) mod yaml;
 
 pub use adapter::Adapter;
-pub use explain::{Checked, Entry, Explanation, Outcome as Told, Said, Tried};
+pub use explain::{Checked, Entry, Explanation, Said, Told, Tried};
 pub use lint::{Finding, FindingKind, lint};
 pub use problem::{At, Problem};
 pub use proof::{TestOutcome, run_tests};

@@ -1,5 +1,6 @@
 //! Patterns over dotted words as NATS has them: `*` is one word, `>` is the rest.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A pattern that event types or subjects are tried against.
@@ -117,22 +118,42 @@ impl Subject {
     pub fn disjoint(mut all: Vec<Subject>) -> Vec<Subject> {
         all.sort();
         all.dedup();
-        let mut kept: Vec<Subject> = Vec::with_capacity(all.len());
-        while let Some(next) = all.pop() {
-            match kept.iter().position(|k| k.overlaps(&next)) {
-                None => kept.push(next),
-                Some(n) => {
-                    let other = kept.swap_remove(n);
-                    all.push(match (other.covers(&next), next.covers(&other)) {
-                        (true, _) => other,
-                        (_, true) => next,
-                        _ => other.merge(&next),
-                    });
-                }
-            }
-        }
+        let mut kept = Vec::with_capacity(all.len());
+        disjoint_from(0, all, &mut kept);
         kept.sort();
         kept
+    }
+
+    fn plain_word(&self, n: usize) -> Option<&str> {
+        self.0.split('.').nth(n).filter(|word| !matches!(*word, "*" | ">"))
+    }
+}
+
+/// Patterns with different plain words in one place cannot overlap, so only those that share their beginning are compared.
+fn disjoint_from(depth: usize, all: Vec<Subject>, kept: &mut Vec<Subject>) {
+    if all.len() > 1 && all.iter().all(|s| s.plain_word(depth).is_some()) {
+        let mut groups: BTreeMap<String, Vec<Subject>> = BTreeMap::new();
+        for subject in all {
+            let word = subject.plain_word(depth).unwrap_or_default().to_owned();
+            groups.entry(word).or_default().push(subject);
+        }
+        groups.into_values().for_each(|group| disjoint_from(depth + 1, group, kept));
+        return;
+    }
+    let from = kept.len();
+    let mut all = all;
+    while let Some(next) = all.pop() {
+        match kept[from..].iter().position(|k| k.overlaps(&next)) {
+            None => kept.push(next),
+            Some(n) => {
+                let other = kept.swap_remove(from + n);
+                all.push(match (other.covers(&next), next.covers(&other)) {
+                    (true, _) => other,
+                    (_, true) => next,
+                    _ => other.merge(&next),
+                });
+            }
+        }
     }
 }
 

@@ -381,6 +381,8 @@ fn rule_text() -> impl Strategy<Value = String> {
         "[xy]".prop_map(|w| w),
         Just("[x, y]".to_owned()),
         Just("\"x*\"".to_owned()),
+        Just("[\"xy*\", \"1?\", z]".to_owned()),
+        Just("{not: \"x*\", exists: true}".to_owned()),
         Just("{not: x}".to_owned()),
         Just("{exists: false}".to_owned()),
         Just("1".to_owned()),
