@@ -3,6 +3,7 @@
 pub mod app;
 pub mod backoff;
 pub mod bus;
+pub mod cli;
 pub mod config;
 pub mod crash;
 pub mod domain;

@@ -1,0 +1,32 @@
+//! `shipwatch issues`
+
+mod history;
+mod list;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List issues, the newest first
+    List(Box<list::Args>),
+    /// Show one issue
+    Show(show::Args),
+    /// Show every change of one issue
+    History(history::Args),
+}
+
+pub(super) async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::List(args) => list::run(*args).await,
+        Command::Show(args) => show::run(args).await,
+        Command::History(args) => history::run(args).await,
+    }
+}
+
+/// An issue as people name it: an id, `12`, or `#12`.
+fn named(text: &str) -> &str {
+    text.strip_prefix('#').unwrap_or(text)
+}

@@ -1,0 +1,23 @@
+//! `shipwatch parked`
+
+mod list;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List what could not be handled, and why
+    List(list::Args),
+    /// Show one of them with its payload
+    Show(show::Args),
+}
+
+pub(super) async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::List(args) => list::run(args).await,
+        Command::Show(args) => show::run(args).await,
+    }
+}
