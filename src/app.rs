@@ -11,18 +11,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{self, StreamWish};
+use crate::bus::{self, Patience, StreamWish};
 use crate::domain::decide::Settings;
 use crate::domain::ids::Position;
 use crate::domain::messages;
 use crate::domain::row::{Entry, Own};
-use crate::domain::rules::{RuleSet, Subject};
+use crate::domain::rules::RuleSet;
 use crate::domain::stream::Reached;
 use crate::domain::time::Time;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish;
-use crate::metrics;
-use crate::pipeline::{Pipeline, Progress, RulesInForce};
+use crate::pipeline::{Pipeline, Progress, RulesInForce, missed};
 use crate::query;
 use crate::store::{self, Store};
 
@@ -38,7 +37,7 @@ pub struct Config {
     /// The data folder.
     pub data_dir: PathBuf,
     /// Where the query endpoint listens.
-    pub listen: SocketAddr,
+    pub listen: (String, u16),
     /// Base of links in replies; empty for the address that the query endpoint has.
     pub public_url: String,
     /// Largest message that is read, in bytes.
@@ -73,9 +72,10 @@ impl App {
         let options = config.store;
         let folder = config.data_dir.clone();
         let store = tokio::task::spawn_blocking(move || Store::open(&folder, options)).await??;
-        let listener = TcpListener::bind(config.listen)
+        let (host, port) = &config.listen;
+        let listener = TcpListener::bind((host.as_str(), *port))
             .await
-            .with_context(|| format!("cannot listen on {} (query.listen, --listen)", config.listen))?;
+            .with_context(|| format!("cannot listen on {host}:{port} (query.listen, --listen)"))?;
         let query = listener.local_addr()?;
         let mut config = config;
         let base = if config.public_url.is_empty() { format!("http://{query}") } else { config.public_url.clone() };
@@ -138,40 +138,38 @@ async fn work(
 ) -> anyhow::Result<()> {
     let wish = StreamWish {
         named: config.stream.clone(),
-        subjects: config.rules.subjects().iter().filter_map(|s| Subject::any(s)).collect(),
+        wait_for: config.stream.is_some(),
+        create_as: "shipwatch".into(),
+        subjects: config.rules.subjects().to_vec(),
         durable: config.durable.clone(),
     };
-    let connected = async {
-        let bus = bus::connect(&config.nats, "shipwatch", true).await?;
-        readiness.not("looking for the stream");
-        let (found, notes) = bus.find_stream(&wish).await?;
-        for note in notes {
-            tracing::warn!("{note}");
-        }
-        Ok::<_, bus::Error>((bus, found))
+    let reached = store.progress();
+    let known = bus::Reached {
+        stream: reached.as_ref().map(|r| r.stream.clone()),
+        sequence: reached.as_ref().map_or(0, |r| r.sequence),
+        time: reached.as_ref().map(|r| r.time),
     };
-    let (bus, found) = tokio::select! {
+    let connected = async {
+        let bus = bus::connect(&config.nats, "shipwatch", Patience::Wait).await?;
+        readiness.not("looking for the stream");
+        let attached = bus::attach(&bus, &wish, &known).await?;
+        Ok::<_, bus::Error>((bus, attached))
+    };
+    let (bus, attached) = tokio::select! {
         connected = connected => connected?,
         () = stop.cancelled() => return Ok(()),
     };
-    let from = begin(&store, &found);
-    let attached = bus.attach(found, &wish, from.sequence).await?;
     for note in &attached.notes {
         tracing::warn!("{note}");
     }
-    let missed = attached.first.saturating_sub(from.sequence + 1);
-    if missed > 0 && from.sequence > 0 {
-        tracing::error!(
-            from = from.sequence + 1,
-            to = attached.first - 1,
-            "the stream no longer holds events that were not folded; the fold goes on behind them"
-        );
-        metrics::missed(missed);
-        readiness.gap(from.sequence + 1, attached.first - 1);
+    let from = begin(reached, &attached);
+    for gap in &attached.missed {
+        missed(*gap);
+        readiness.gap(gap.first, gap.last);
     }
     tracing::info!(
-        stream = %attached.stream.name, folded = from.sequence, last = attached.last, rules = config.rules.short_hash(),
-        "reading the stream"
+        stream = %attached.stream.name, folded = from.sequence, last = attached.last_sequence,
+        rules = config.rules.short_hash(), "reading the stream"
     );
 
     let outbox = Arc::new(owed(&store, &config.settings)?);
@@ -184,7 +182,7 @@ async fn work(
         outbox: outbox.clone(),
         due,
         progress,
-        end_at_start: attached.last,
+        end_at_start: attached.last_sequence,
         from,
         inbox: attached.inbox,
         store,
@@ -204,18 +202,18 @@ async fn work(
 }
 
 /// Where reading begins. Another stream, or another one under the same name, begins a new count; issues stay.
-fn begin(store: &Store, found: &bus::Found) -> Reached {
-    let stream = found.identity();
-    match store.progress() {
-        Some(reached) if reached.stream == stream => reached,
-        Some(old) => {
-            tracing::warn!(
-                old = %old.stream.name, old_created = %old.stream.created, new = %stream.name, new_created = %stream.created,
-                "another stream than the one folded so far; its events are folded from its beginning"
-            );
+fn begin(reached: Option<Reached>, attached: &bus::Attached) -> Reached {
+    let stream = attached.stream.clone();
+    match (reached, &attached.start) {
+        (Some(reached), bus::Start::Continue) => reached,
+        (Some(old), bus::Start::NewCount { why }) => {
+            tracing::warn!(%why, "another stream than the one folded so far; its events are folded from its beginning");
             Reached { stream, sequence: 0, time: old.time, base: old.base + old.sequence }
         }
-        None => Reached { stream, sequence: 0, time: Time::EPOCH, base: 0 },
+        (Some(old), bus::Start::Empty) => {
+            Reached { stream, sequence: 0, time: old.time, base: old.base + old.sequence }
+        }
+        (None, _) => Reached { stream, sequence: 0, time: Time::EPOCH, base: 0 },
     }
 }
 

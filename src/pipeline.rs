@@ -112,7 +112,7 @@ pub struct Progress {
 struct Decoded {
     incoming: Vec<Incoming>,
     reached: Reached,
-    ack: bus::AckToken,
+    ack: bus::Token,
     pending: u64,
     passed_over: u64,
 }
@@ -125,7 +125,7 @@ impl Pipeline {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Pipeline { store, inbox, rules, settings, event_size, outbox, due, progress, from, end_at_start } = self;
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
-        let (to_acks, acks) = mpsc::channel::<bus::AckToken>(16);
+        let (to_acks, acks) = mpsc::channel::<bus::Token>(16);
         let folded = from.sequence;
         progress.folded.store(folded, Ordering::Relaxed);
         let fold = Fold {
@@ -173,18 +173,32 @@ async fn read(
             group = inbox.next_group(limits) => group.context("reading the stream")?,
         };
         let Some(last) = group.messages.last() else { continue };
-        let (sequence, time, pending) = (last.sequence, last.stream_time, group.pending);
+        let (sequence, time, pending) = (last.sequence, last.stream_time, group.lag);
+        for gap in &group.missed {
+            missed(*gap);
+        }
         // Delivered again after a crash or a lost ack: the store has it, only the ack is missing.
         let messages: Vec<Message> = group.messages.into_iter().filter(|m| m.sequence > from.sequence).collect();
         from.sequence = from.sequence.max(sequence);
         from.time = from.time.max(time);
         let (incoming, passed_over) = decode(messages, &rules, event_size, from.base).await?;
         let reached = from.clone();
-        let decoded = Decoded { incoming, reached, ack: group.ack, pending, passed_over };
+        let decoded = Decoded { incoming, reached, ack: group.token, pending, passed_over };
         if to_fold.send(decoded).await.is_err() {
             return Ok(());
         }
     }
+}
+
+/// Says that the stream dropped messages before they were folded.
+pub fn missed(gap: bus::Gap) {
+    let bus::Gap { first, last } = gap;
+    tracing::error!(
+        first,
+        last,
+        "the stream no longer holds events that were not folded; the fold goes on behind them"
+    );
+    metrics::missed(last - first + 1);
 }
 
 /// Decodes and judges; large groups on all cores.
@@ -242,7 +256,7 @@ fn read_messages(messages: Vec<Message>, rules: &RulesInForce, event_size: usize
 }
 
 /// Acknowledges what is committed. A lost ack costs a redelivery, which is recognised by its sequence.
-async fn settle(acker: bus::Acker, mut acks: mpsc::Receiver<bus::AckToken>) {
+async fn settle(acker: bus::Acker, mut acks: mpsc::Receiver<bus::Token>) {
     while let Some(token) = acks.recv().await {
         crash::point("before-ack");
         if let Err(error) = acker.ack(token).await {
@@ -259,7 +273,7 @@ struct Fold {
     memory: Memory,
     outbox: Arc<Outbox>,
     due: mpsc::Sender<Vec<Due>>,
-    acks: mpsc::Sender<bus::AckToken>,
+    acks: mpsc::Sender<bus::Token>,
     progress: Arc<Progress>,
     /// The fold has reached the end that the stream had at start, so what is owed is sent.
     live: bool,

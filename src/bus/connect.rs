@@ -1,192 +1,320 @@
-//! Connecting, with whatever a site's NATS asks for.
+//! The connection: made once, kept up by the client, one log line per outage.
 
-use std::path::{Path, PathBuf};
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use async_nats::jetstream;
-use async_nats::{ConnectErrorKind, ConnectOptions, Event};
+use async_nats::jetstream::context::RequestErrorKind;
+use async_nats::jetstream::response::Response;
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError, jetstream};
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
-use super::Error;
+use super::settings::{Settings, at_home, without_secrets};
+use super::{Error, Publisher};
 use crate::backoff::Backoff;
 
-/// Where the broker is and how to be let in. Empty strings mean "not given".
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// `nats://host:port`, one or more.
-    pub urls: Vec<String>,
-    /// Credentials file (JWT and seed).
-    pub creds: Option<PathBuf>,
-    /// Seed of an nkey, or the path of a file that holds it.
-    pub nkey: Option<String>,
-    /// User.
-    pub user: Option<String>,
-    /// Password of the user.
-    pub password: Option<String>,
-    /// Token.
-    pub token: Option<String>,
-    /// Name of a context of the NATS command line.
-    pub context: Option<String>,
-    /// JetStream domain.
-    pub domain: Option<String>,
-    /// JetStream API prefix.
-    pub api_prefix: Option<String>,
-    /// TLS.
-    pub tls: Tls,
+/// How long the broker may take to answer a request of the JetStream API.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Whether to wait for a broker that does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Keep trying: what a service does.
+    Wait,
+    /// One try: what a command does.
+    FailFast,
 }
 
-/// TLS to the broker.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Certificates of the authority.
-    pub ca: Option<PathBuf>,
-    /// Client certificate.
-    pub cert: Option<PathBuf>,
-    /// Key of the client certificate.
-    pub key: Option<PathBuf>,
-    /// Begin with TLS, before the server has said anything.
-    pub first: bool,
-}
-
-/// A connection.
-#[derive(Clone, Debug)]
+/// A connection to the broker.
+#[derive(Clone)]
 pub struct Bus {
-    pub(super) client: async_nats::Client,
-    pub(super) jetstream: jetstream::Context,
+    pub(super) client: Client,
+    pub(super) js: jetstream::Context,
+    pub(super) patience: Patience,
+    prefix: Arc<str>,
+    link: Arc<Link>,
+}
+
+/// What the client's callback tells us about the connection.
+struct Link {
+    state: watch::Sender<LinkState>,
+    /// The last permission the broker denied, with a count so that an equal text is news too.
+    denied: watch::Sender<(u64, String)>,
+    outage: Mutex<Option<Instant>>,
+}
+
+/// The connection as seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkState {
+    pub connected: bool,
+    /// Counts connections: what was in flight on an earlier one may be lost.
+    pub epoch: u64,
+}
+
+/// Connects, and with [`Patience::Wait`] waits until a broker answers.
+///
+/// # Errors
+/// Bad settings and refused credentials at once; an absent broker only with [`Patience::FailFast`].
+pub async fn connect(settings: &Settings, name: &str, patience: Patience) -> Result<Bus, Error> {
+    let settings = settings.resolved()?;
+    let urls = settings.shown_urls();
+    let link = Arc::new(Link {
+        state: watch::Sender::new(LinkState { connected: true, epoch: 0 }),
+        denied: watch::Sender::new((0, String::new())),
+        outage: Mutex::new(None),
+    });
+    let (options, servers) = options(&settings, name, &link).await?;
+    let mut waits = Backoff::broker().waits();
+    let client = loop {
+        let error = match options.clone().connect(servers.clone()).await {
+            Ok(client) => break client,
+            Err(error) => error,
+        };
+        let why = error.to_string();
+        match error.kind() {
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                return Err(Error::Refused { urls, why });
+            }
+            ConnectErrorKind::ServerParse => return Err(Error::Settings(format!("broker address {urls}: {why}"))),
+            ConnectErrorKind::Tls => return Err(Error::Settings(format!("TLS to {urls}: {why}"))),
+            _ if certificate_problem(&error) => return Err(Error::Settings(format!("TLS to {urls}: {why}"))),
+            _ if patience == Patience::FailFast => return Err(Error::Unreachable { urls, why }),
+            _ => {}
+        }
+        if waits.failures() == 0 {
+            tracing::warn!(broker = %urls, error = %why, "no NATS broker answers, waiting for it");
+        }
+        tokio::time::sleep(waits.next_delay()).await;
+    };
+    if waits.failures() > 0 {
+        tracing::info!(broker = %urls, tries = waits.failures() + 1, "connected to the broker");
+    }
+    let (js, prefix) = jetstream_of(&client, &settings);
+    Ok(Bus { client, js, patience, prefix, link })
 }
 
 impl Bus {
-    /// Version of the server.
+    /// Whether the connection is up at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// The version of the broker, for example `2.9.10`.
     pub fn server_version(&self) -> String {
-        self.client.server_info().version
+        self.client.try_server_info().map(|info| info.version).unwrap_or_default()
     }
 
-    /// Publishes without JetStream; nobody says whether anything was listening.
-    ///
-    /// # Errors
-    /// Where the connection is closed.
-    pub async fn publish_core(&self, subject: &str, body: bytes::Bytes) -> Result<(), Error> {
-        let failed = |e: &dyn std::fmt::Display| Error::JetStream(e.to_string());
-        self.client.publish(subject.to_owned(), body).await.map_err(|e| failed(&e))?;
-        self.client.flush().await.map_err(|e| failed(&e))
+    /// Whether the broker is at least of this version; `false` where it does not say.
+    pub(super) fn server_at_least(&self, major: u32, minor: u32) -> bool {
+        let version = self.server_version();
+        let mut parts = version.split('.').map_while(|p| p.parse::<u32>().ok());
+        matches!((parts.next(), parts.next()), (Some(a), Some(b)) if (a, b) >= (major, minor))
     }
 
-    /// Waits until what was sent has left.
+    /// The largest message the broker takes, in bytes.
+    pub fn max_payload(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    /// Something to publish with.
+    pub fn publisher(&self) -> Publisher {
+        Publisher::new(self)
+    }
+
+    /// Sends out what is still buffered, for at most two seconds. The connection ends with the last clone.
     pub async fn flush(&self) {
-        let _ = self.client.flush().await;
+        if tokio::time::timeout(Duration::from_secs(2), self.client.flush()).await.is_err() {
+            tracing::debug!("buffered messages were not flushed in time");
+        }
     }
-}
 
-/// How long one try may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+    /// Follows the connection.
+    pub(super) fn link(&self) -> watch::Receiver<LinkState> {
+        self.link.state.subscribe()
+    }
 
-/// Connects. With `wait`, an unreachable broker is waited for (one log line per outage); wrong credentials are final
-/// either way.
-///
-/// # Errors
-/// In plain words.
-pub async fn connect(settings: &Settings, name: &str, wait: bool) -> Result<Bus, Error> {
-    let settings = with_context(settings)?;
-    let urls = if settings.urls.is_empty() { vec!["nats://127.0.0.1:4222".to_owned()] } else { settings.urls.clone() };
-    let addresses: Vec<async_nats::ServerAddr> = urls
-        .iter()
-        .map(|url| url.parse().map_err(|e| Error::Refused(format!("{url:?} is not an address of a broker: {e}"))))
-        .collect::<Result<_, _>>()?;
-    let shown = urls.iter().map(|u| without_password(u)).collect::<Vec<_>>().join(", ");
-    let mut backoff = Backoff::default();
-    let mut told = false;
-    loop {
-        let error = match options(&settings, name).await?.connect(addresses.clone()).await {
-            Ok(client) => {
-                if told {
-                    tracing::info!(urls = %shown, "connected to the broker");
-                }
-                let jetstream = context(&settings, client.clone());
-                return Ok(Bus { client, jetstream });
-            }
-            Err(error) => error,
+    /// What subjects of the JetStream API begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Asks the JetStream API. `what` completes "not allowed to …" and "did not answer …".
+    pub(super) async fn api<V: DeserializeOwned>(
+        &self,
+        what: &str,
+        subject: String,
+        body: &impl Serialize,
+    ) -> Result<V, Asked> {
+        let denied = self.denied(&subject);
+        let answer = tokio::select! {
+            biased;
+            answer = self.js.request(subject, body) => answer,
+            why = denied => return Err(Error::NotAllowed { what: what.into(), why }.into()),
         };
-        match error.kind() {
-            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-                return Err(Error::Refused(format!(
-                    "the broker at {shown} does not accept these credentials: {error}"
-                )));
+        match answer {
+            Ok(Response::Ok(value)) => Ok(value),
+            Ok(Response::Err { error }) => Err(Asked { code: error.error_code().0, error: server_error(what, &error) }),
+            Err(error) => Err(match error.kind() {
+                RequestErrorKind::NoResponders => Error::NoJetStream(format!("no answer on {}", self.prefix)),
+                RequestErrorKind::TimedOut => Error::TimedOut { what: what.into() },
+                _ => Error::Broker { what: what.into(), why: error.to_string() },
             }
-            ConnectErrorKind::ServerParse | ConnectErrorKind::Tls => {
-                return Err(Error::Refused(format!("cannot connect to {shown}: {error}")));
+            .into()),
+        }
+    }
+
+    /// Comes back when the broker denies this request, or any reply inbox, since the answer would then never come.
+    fn denied(&self, subject: &str) -> impl Future<Output = String> + use<> {
+        let mut denials = self.link.denied.subscribe();
+        let subject = format!("{}.{subject}\"", self.prefix);
+        async move {
+            loop {
+                if denials.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                let text = denials.borrow_and_update().1.clone();
+                if text.contains(&subject) || (text.contains("ubscription") && text.contains("INBOX")) {
+                    return text;
+                }
             }
-            _ if !wait => return Err(Error::Unreachable { urls: shown, problem: error.to_string() }),
-            _ => {}
         }
-        if !std::mem::replace(&mut told, true) {
-            tracing::warn!(urls = %shown, %error, "no broker yet, waiting for it");
-        }
-        tokio::time::sleep(backoff.next_delay()).await;
     }
 }
 
-fn context(settings: &Settings, client: async_nats::Client) -> jetstream::Context {
-    let builder = jetstream::ContextBuilder::new()
-        .timeout(Duration::from_secs(5))
-        .ack_timeout(Duration::from_secs(10))
-        .max_ack_inflight(16 * 1024);
-    let _ = &builder;
-    match (&settings.domain, &settings.api_prefix) {
-        (Some(domain), _) => jetstream::with_domain(client, domain),
-        (None, Some(prefix)) => jetstream::with_prefix(client, prefix),
-        (None, None) => builder.build(client),
+/// Why a question to the API was not answered as hoped, with the server's code where it gave one.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The server's error code, 0 where it gave none.
+    pub code: u64,
+    pub error: Error,
+}
+
+impl Asked {
+    pub(super) fn is(&self, code: jetstream::ErrorCode) -> bool {
+        self.code == code.0
     }
 }
 
-async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, Error> {
-    // One line per outage: the client tells of every try.
-    let down = Arc::new(AtomicBool::new(false));
+impl From<Error> for Asked {
+    fn from(error: Error) -> Asked {
+        Asked { code: 0, error }
+    }
+}
+
+impl From<Asked> for Error {
+    fn from(asked: Asked) -> Error {
+        asked.error
+    }
+}
+
+fn server_error(what: &str, error: &jetstream::Error) -> Error {
+    use jetstream::ErrorCode as Code;
+    let why = error.to_string();
+    match error.error_code() {
+        Code::JETSTREAM_NOT_ENABLED | Code::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => Error::NoJetStream(why),
+        _ => Error::Broker { what: what.into(), why },
+    }
+}
+
+fn jetstream_of(client: &Client, settings: &Settings) -> (jetstream::Context, Arc<str>) {
+    let builder =
+        || jetstream::context::ContextBuilder::new().timeout(ANSWER).ack_timeout(ANSWER).max_ack_inflight(16 * 1024);
+    match (&settings.api_prefix, &settings.domain) {
+        (Some(prefix), _) => {
+            let prefix = prefix.trim_end_matches(['.', '>']).to_owned();
+            (builder().api_prefix(prefix.clone()).build(client.clone()), prefix.into())
+        }
+        (None, Some(domain)) => {
+            (builder().domain(domain.clone()).build(client.clone()), format!("$JS.{domain}.API").into())
+        }
+        (None, None) => (builder().build(client.clone()), "$JS.API".into()),
+    }
+}
+
+async fn options(
+    settings: &Settings,
+    name: &str,
+    link: &Arc<Link>,
+) -> Result<(ConnectOptions, Vec<async_nats::ServerAddr>), Error> {
+    let mut servers = Vec::new();
+    let mut embedded = None;
+    for url in &settings.urls {
+        let server: async_nats::ServerAddr = url
+            .parse()
+            .map_err(|e| Error::Settings(format!("broker address {:?} cannot be read: {e}", without_secrets(url))))?;
+        if let Some(user) = server.username() {
+            embedded.get_or_insert((user.to_owned(), server.password().map(str::to_owned)));
+        }
+        servers.push(server);
+    }
+    let events = link.clone();
+    let backoff = Backoff::broker();
     let mut options = ConnectOptions::new()
         .name(name)
-        .connection_timeout(TIMEOUT)
-        .request_timeout(Some(Duration::from_secs(10)))
-        .client_capacity(8192)
-        .subscription_capacity(256 * 1024)
+        .ping_interval(Duration::from_secs(10))
+        .connection_timeout(Duration::from_secs(5))
+        .reconnect_delay_callback(move |tries| match tries {
+            0 | 1 => Duration::ZERO,
+            n => backoff.jittered(u32::try_from(n - 1).unwrap_or(u32::MAX)),
+        })
         .event_callback(move |event| {
-            let down = down.clone();
-            async move {
-                match event {
-                    Event::Disconnected if !down.swap(true, Ordering::Relaxed) => {
-                        tracing::warn!("the connection to the broker is lost, trying to get it back");
-                    }
-                    Event::Connected if down.swap(false, Ordering::Relaxed) => {
-                        tracing::info!("the connection to the broker is back");
-                    }
-                    Event::ServerError(error) => tracing::warn!(%error, "the broker complains"),
-                    Event::LameDuckMode => tracing::info!("the broker is about to shut down"),
-                    _ => {}
-                }
-            }
+            events.seen(event);
+            std::future::ready(())
         });
+    if let Some(prefix) = &settings.inbox_prefix {
+        options = options.custom_inbox_prefix(prefix);
+    }
+    options = identify(options, settings, embedded).await?;
     let tls = &settings.tls;
+    for file in [&tls.ca, &tls.cert, &tls.key].into_iter().flatten() {
+        readable(file, "TLS file").await?;
+    }
     if let Some(ca) = &tls.ca {
-        options = options.add_root_certificates(readable("tls.ca", ca)?).require_tls(true);
+        options = options.add_root_certificates(ca.clone());
     }
     match (&tls.cert, &tls.key) {
-        (Some(cert), Some(key)) => {
-            options = options.add_client_certificate(readable("tls.cert", cert)?, readable("tls.key", key)?);
-        }
+        (Some(cert), Some(key)) => options = options.add_client_certificate(cert.clone(), key.clone()),
         (None, None) => {}
-        _ => return Err(Error::Refused("nats.tls needs both cert and key, or neither".into())),
+        _ => return Err(Error::Settings("a TLS certificate needs its key, and a key its certificate".into())),
     }
     if tls.first {
-        options = options.tls_first().require_tls(true);
+        options = options.tls_first();
     }
-    if let Some(creds) = &settings.creds {
-        let refused = |e| Error::Refused(format!("credentials file {}: {e}", creds.display()));
-        options = options.credentials_file(creds).await.map_err(refused)?;
+    Ok((options, servers))
+}
+
+async fn identify(
+    mut options: ConnectOptions,
+    settings: &Settings,
+    embedded: Option<(String, Option<String>)>,
+) -> Result<ConnectOptions, Error> {
+    if let Some(file) = &settings.creds {
+        let text = readable(file, "credentials file").await?;
+        options = options
+            .credentials(&text)
+            .map_err(|e| Error::Settings(format!("credentials file {}: {e}", file.display())))?;
     }
     if let Some(nkey) = &settings.nkey {
-        options = options.nkey(seed(nkey)?);
+        let seed = if nkey.starts_with('S') && !nkey.contains(['/', '.']) {
+            nkey.clone()
+        } else {
+            let text = readable(&at_home(nkey), "nkey file").await?;
+            let seed = text.lines().map(str::trim).find(|l| l.starts_with('S')).map(str::to_owned);
+            seed.ok_or_else(|| Error::Settings(format!("nkey file {nkey} holds no seed (a line that begins with S)")))?
+        };
+        options = options.nkey(seed);
     }
-    if let Some(user) = &settings.user {
-        options = options.user_and_password(user.clone(), settings.password.clone().unwrap_or_default());
+    match (&settings.user, embedded) {
+        (Some(user), _) => {
+            options = options.user_and_password(user.clone(), settings.password.clone().unwrap_or_default());
+        }
+        (None, Some((user, Some(password)))) => options = options.user_and_password(user, password),
+        // As other NATS clients read it: a user name alone is a token.
+        (None, Some((token, None))) => options = options.token(token),
+        (None, None) => {}
     }
     if let Some(token) = &settings.token {
         options = options.token(token.clone());
@@ -194,90 +322,58 @@ async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, Erro
     Ok(options)
 }
 
-fn readable(what: &str, path: &Path) -> Result<PathBuf, Error> {
-    match std::fs::metadata(path) {
-        Ok(_) => Ok(path.to_owned()),
-        Err(e) => Err(Error::Refused(format!("nats.{what} {}: {e}", path.display()))),
-    }
+async fn readable(file: &std::path::Path, what: &str) -> Result<String, Error> {
+    let text = tokio::fs::read_to_string(file).await;
+    text.map_err(|e| Error::Settings(format!("{what} {} cannot be read: {e}", file.display())))
 }
 
-/// A seed begins with `S` and is 58 characters long; anything else is the path of a file with one.
-fn seed(text: &str) -> Result<String, Error> {
-    if text.starts_with('S') && text.len() == 58 {
-        return Ok(text.to_owned());
+/// Whether the handshake failed on a certificate: waiting does not mend that.
+fn certificate_problem(error: &async_nats::ConnectError) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        source = error.source();
     }
-    let file = std::fs::read_to_string(text).map_err(|e| Error::Refused(format!("nkey file {text}: {e}")))?;
-    let seed = file.lines().map(str::trim).find(|l| l.starts_with('S') && l.len() == 58);
-    seed.map(str::to_owned).ok_or_else(|| Error::Refused(format!("nkey file {text} holds no seed")))
+    false
 }
 
-/// A context of the NATS command line, as it stores them; what the settings say themselves comes first.
-#[derive(serde::Deserialize)]
-struct Context {
-    #[serde(default)]
-    url: String,
-    #[serde(default)]
-    creds: String,
-    #[serde(default)]
-    nkey: String,
-    #[serde(default)]
-    user: String,
-    #[serde(default)]
-    password: String,
-    #[serde(default)]
-    token: String,
-    #[serde(default)]
-    ca: String,
-    #[serde(default)]
-    cert: String,
-    #[serde(default)]
-    key: String,
-    #[serde(default)]
-    jetstream_domain: String,
-    #[serde(default)]
-    jetstream_api_prefix: String,
-    #[serde(default)]
-    tls_first: bool,
-}
-
-fn with_context(settings: &Settings) -> Result<Settings, Error> {
-    let Some(name) = &settings.context else { return Ok(settings.clone()) };
-    if name.contains(['/', '\\']) || name.starts_with('.') {
-        return Err(Error::Refused(format!("{name:?} is not the name of a NATS context")));
-    }
-    let base = std::env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")))
-        .unwrap_or_default();
-    let path = base.join("nats/context").join(format!("{name}.json"));
-    let refused = |e: &dyn std::fmt::Display| Error::Refused(format!("NATS context {name} ({}): {e}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|e| refused(&e))?;
-    let context: Context = serde_json::from_str(&text).map_err(|e| refused(&e))?;
-    let given = |text: String| (!text.is_empty()).then_some(text);
-    let mut all = settings.clone();
-    if all.urls.is_empty() {
-        all.urls = context.url.split(',').map(str::trim).filter(|u| !u.is_empty()).map(str::to_owned).collect();
-    }
-    all.creds = all.creds.or(given(context.creds).map(PathBuf::from));
-    all.nkey = all.nkey.or(given(context.nkey));
-    if all.user.is_none() {
-        all.user = given(context.user);
-        all.password = given(context.password);
-    }
-    all.token = all.token.or(given(context.token));
-    all.domain = all.domain.or(given(context.jetstream_domain));
-    all.api_prefix = all.api_prefix.or(given(context.jetstream_api_prefix));
-    all.tls.ca = all.tls.ca.or(given(context.ca).map(PathBuf::from));
-    all.tls.cert = all.tls.cert.or(given(context.cert).map(PathBuf::from));
-    all.tls.key = all.tls.key.or(given(context.key).map(PathBuf::from));
-    all.tls.first |= context.tls_first;
-    Ok(all)
-}
-
-/// An address as it may be shown.
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}{}", &url[..scheme + 3], &url[at + 1..]),
-        _ => url.to_owned(),
+impl Link {
+    /// Called by the client for everything that happens to the connection. One line where an outage begins, one where
+    /// it ends; the failed tries in between say nothing.
+    fn seen(&self, event: Event) {
+        match event {
+            Event::Disconnected => {
+                self.state.send_modify(|s| s.connected = false);
+                let mut outage = self.outage.lock();
+                if outage.is_none() {
+                    *outage = Some(Instant::now());
+                    tracing::warn!("connection to the broker lost, reconnecting");
+                }
+            }
+            Event::Connected => {
+                self.state.send_modify(|s| *s = LinkState { connected: true, epoch: s.epoch + 1 });
+                if let Some(since) = self.outage.lock().take() {
+                    tracing::info!(outage_ms = since.elapsed().as_millis() as u64, "connected to the broker again");
+                }
+            }
+            Event::ServerError(ServerError::Other(text)) => {
+                if text.to_ascii_lowercase().contains("permissions violation") {
+                    self.denied.send_modify(|(count, last)| {
+                        *count += 1;
+                        last.clone_from(&text);
+                    });
+                }
+                tracing::debug!(error = %text, "the broker reports an error");
+            }
+            Event::SlowConsumer(subscription) => {
+                // What was dropped here is read again: the inbox notices the missing sequence.
+                tracing::debug!(subscription, "a client buffer ran over");
+            }
+            Event::LameDuckMode => tracing::info!("the broker is about to stop"),
+            other => tracing::debug!(event = %other, "connection"),
+        }
     }
 }

@@ -1,381 +1,483 @@
-//! Reading the stream in order, in groups, with one ack for each.
+//! Messages strictly by stream sequence, each once, whatever the broker does.
 //!
-//! The broker remembers what was acknowledged, but it does not keep order for us: what was on its way to a process that
-//! died comes again after the ack wait, behind newer messages. So order is made here. Messages that the consumer has
-//! handed out and the store has not are read from the stream by a consumer of the moment, at start and whenever the
-//! count of deliveries shows that some were lost; what comes again later is older than what was seen, and only acked.
+//! The durable consumer delivers. A delivery may go astray with a connection, come twice, or out of order after a lost
+//! one, and an acknowledgement of everything up to it would then lose what came before. So nothing is handed out
+//! unless it follows what was handed out last; where it does not, the messages between are read from the stream itself
+//! (the *detour*), and the delivery is held until then. A start after a crash, a restored or an empty store, a deleted
+//! consumer and a broker that was restarted are all the same case.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::pull::MessagesErrorKind;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::message::Acker as NatsAcker;
-use async_nats::jetstream::stream::Stream;
-use async_nats::jetstream::{self};
-use futures_util::{FutureExt as _, StreamExt as _};
+use async_nats::Subject;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
 
-use super::{Error, Message, stream};
-use crate::backoff::Backoff;
+use super::connect::{Bus, LinkState};
+use super::consumer::{self, Filter};
+use super::reader::{self, Facts, Reader, reconnected};
+use super::stream;
+use super::{Acker, Error, Message, Token};
+use crate::backoff::{Backoff, Waits};
 use crate::domain::stream::StreamIdentity;
+use crate::domain::time::Time;
 
-/// Where a group ends.
-#[derive(Clone, Copy, Debug)]
+/// So long without a delivery, the consumer is asked whether it has made one that did not arrive: it went to another
+/// process on the same durable, or was a message that the client takes for a word of the broker's.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How large a group may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupLimits {
     /// Messages.
     pub messages: usize,
-    /// Bytes of bodies.
+    /// Bytes of bodies; the message that reaches it is the last one.
     pub bytes: usize,
 }
 
-/// The first message there is, and those already behind it.
+/// Messages that are folded together.
+#[derive(Debug)]
 pub struct Group {
-    /// In stream order; never empty.
+    /// In stream order; at least one.
     pub messages: Vec<Message>,
-    /// To be acknowledged once the group is stored.
-    pub ack: AckToken,
-    /// Messages that the stream holds behind it.
-    pub pending: u64,
+    /// What acknowledges them.
+    pub token: Token,
+    /// What the stream no longer holds and was not folded, before or between these messages.
+    pub missed: Vec<Gap>,
+    /// Messages of the stream behind the last one, as the broker counted when it delivered.
+    pub lag: u64,
 }
 
-/// What acknowledges a group.
-#[derive(Default)]
-pub struct AckToken(Vec<NatsAcker>);
+/// Sequences that the stream no longer holds, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first one.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+}
 
-/// Acknowledges groups.
-#[derive(Clone, Debug)]
-pub struct Acker(());
+/// What health and metrics want to know, readable from any task.
+#[derive(Clone, Debug, Default)]
+pub struct Status(Arc<StatusCells>);
 
-impl Acker {
-    /// One confirmed ack for a whole group.
-    ///
-    /// # Errors
-    /// Where the broker did not confirm; the group is delivered again then.
-    pub async fn ack(&self, token: AckToken) -> Result<(), Error> {
-        for acker in token.0 {
-            acker.double_ack().await.map_err(|e| Error::JetStream(e.to_string()))?;
-        }
-        Ok(())
+#[derive(Debug, Default)]
+struct StatusCells {
+    running: AtomicBool,
+    lag: AtomicU64,
+}
+
+impl Status {
+    /// Whether the stream is being read.
+    pub fn running(&self) -> bool {
+        self.0.running.load(Ordering::Relaxed)
+    }
+
+    /// Messages behind the last group.
+    pub fn lag(&self) -> u64 {
+        self.0.lag.load(Ordering::Relaxed)
+    }
+
+    fn set_running(&self, running: bool) {
+        self.0.running.store(running, Ordering::Relaxed);
     }
 }
 
-/// Messages in stream order.
+/// The way in.
 pub struct Inbox {
-    stream: Stream,
-    identity: StreamIdentity,
+    bus: Bus,
+    stream: StreamIdentity,
     durable: String,
-    /// Last stream sequence handed out.
-    seen: u64,
-    /// Deliveries of the consumer that have been accounted for; none where that is not known.
-    delivered: Option<u64>,
-    config: pull::Config,
-    messages: Option<pull::Stream>,
-    /// Messages lie before what the consumer hands out and have to be read first, up to this sequence.
-    behind: Option<u64>,
-    catching_up: Option<(pull::Stream, u64)>,
-    /// A message that came while others were missing before it.
-    held: Option<jetstream::Message>,
-    outage: bool,
+    /// The last sequence put into `ready`; everything up to it has been handed out or does not exist.
+    position: u64,
+    /// When the stream took that message; a stream that says otherwise is an older copy.
+    position_time: Option<Time>,
+    ready: VecDeque<Taken>,
+    ready_bytes: usize,
+    /// Nothing of this stream was ever folded: that its head is gone is no loss.
+    first_time: bool,
+    missed: Vec<Gap>,
+    detour: Option<Reader>,
+    held: Option<(Message, Facts)>,
+    live: Option<Live>,
+    link: watch::Receiver<LinkState>,
+    waits: Waits,
+    acker: Acker,
+    /// Acknowledgements owed for what was delivered again after its commit.
+    owed: Vec<Subject>,
+    status: Status,
+}
+
+/// The durable consumer while it is being pulled from.
+struct Live {
+    messages: pull::Stream,
+    filter: Filter,
+    policy: AckPolicy,
+    /// Consumer sequence of the last delivery.
+    delivered: u64,
+    /// Whether deliveries may have gone astray since, so that `delivered` proves nothing.
+    doubt: bool,
+    epoch: u64,
+    /// What an earlier life of ours left open at the broker when we came.
+    left: Left,
+}
+
+/// Deliveries of an earlier life: everything in `(floor, upto]` waits for an acknowledgement.
+#[derive(Clone, Copy)]
+struct Left {
+    floor: u64,
+    upto: u64,
+    delivery: u64,
+}
+
+struct Taken {
+    message: Message,
+    reply: Option<Subject>,
+    pending: Option<u64>,
 }
 
 impl Inbox {
-    pub(super) fn new(stream: Stream, identity: StreamIdentity, durable: String, folded: u64) -> Inbox {
+    pub(super) fn new(bus: &Bus, stream: StreamIdentity, durable: &str, position: u64, time: Option<Time>) -> Inbox {
         Inbox {
+            acker: Acker::new(bus.client.clone(), position),
+            link: bus.link(),
+            bus: bus.clone(),
             stream,
-            identity,
-            durable,
-            seen: folded,
-            delivered: None,
-            config: pull::Config::default(),
-            messages: None,
-            behind: None,
-            catching_up: None,
+            durable: durable.to_owned(),
+            position,
+            position_time: time,
+            ready: VecDeque::new(),
+            ready_bytes: 0,
+            first_time: position == 0,
+            missed: Vec::new(),
+            detour: None,
             held: None,
-            outage: false,
+            live: None,
+            waits: Backoff::broker().waits(),
+            owed: Vec::new(),
+            status: Status::default(),
         }
     }
 
-    /// The stream that is read.
-    pub fn stream(&self) -> &StreamIdentity {
-        &self.identity
-    }
-
-    /// Acknowledges groups of this inbox.
-    pub fn acker(&self) -> Acker {
-        Acker(())
-    }
-
-    /// Waits for the first message and adds those already there. May be dropped while it waits: what it has is kept.
+    /// Waits for the first message, adds only those already here, and stops at a limit. So groups are small while it is
+    /// quiet and grow by themselves under load.
+    ///
+    /// Safe to drop at any point: what was received stays in the inbox.
     ///
     /// # Errors
-    /// Only where waiting does not help; outages are waited out.
+    /// Only what waiting does not mend: the stream is gone or another one ([`super::Kind::Attach`]), or the consumer
+    /// cannot be used. An outage of the broker is waited for.
     pub async fn next_group(&mut self, limits: GroupLimits) -> Result<Group, Error> {
         loop {
-            self.ready().await?;
-            let first = match self.held.take() {
-                Some(message) => message,
-                None => match self.next().await? {
-                    Some(message) => message,
-                    None => continue,
-                },
-            };
-            let mut group = Group { messages: Vec::new(), ack: AckToken::default(), pending: 0 };
-            let mut bytes = 0;
-            let mut next = Some(first);
-            while let Some(message) = next.take() {
-                bytes += message.payload.len();
-                if !self.take(message, &mut group) || group.messages.len() >= limits.messages || bytes >= limits.bytes {
-                    break;
+            while self.ready.len() < limits.messages && self.ready_bytes < limits.bytes && self.flows() {
+                // Without the budget that tokio gives a task, or a group would end at some 60 messages.
+                match tokio::task::unconstrained(self.advance()).now_or_never() {
+                    Some(Ok(())) => {}
+                    // It will come again with the next call; what is ready goes first.
+                    Some(Err(_)) if !self.ready.is_empty() => break,
+                    Some(Err(error)) => return Err(error),
+                    None => break,
                 }
-                next = self.at_hand();
             }
-            if !group.messages.is_empty() {
-                return Ok(group);
+            if !self.ready.is_empty() {
+                return Ok(self.group(limits));
             }
-            // Only what was seen before: acknowledge it, so that it does not come again.
-            if !group.ack.0.is_empty() {
-                let _ = self.acker().ack(group.ack).await;
-            }
+            self.advance().await?;
         }
     }
 
-    /// Adds a message to the group. False where others are missing before it: the group ends, and they are read first.
-    fn take(&mut self, message: jetstream::Message, group: &mut Group) -> bool {
-        let Ok(info) = message.info() else { return true };
-        let (sequence, count, pending) = (info.stream_sequence, info.consumer_sequence, info.pending);
-        let published = info.published;
-        if self.catching_up.is_none() {
-            if sequence <= self.seen {
-                self.delivered = self.delivered.map(|d| d.max(count));
-                // Its ack may not take the place of a newer one, which covers it.
-                if self.config.ack_policy != AckPolicy::All || group.ack.0.is_empty() {
-                    group.ack.0.push(message.split().1);
+    /// What acknowledges the groups, from any task.
+    pub fn acker(&self) -> Acker {
+        self.acker.clone()
+    }
+
+    /// What health and metrics want to know.
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    pub(super) fn take_missed(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.missed)
+    }
+
+    /// Whether something may be here already; else only waiting helps.
+    fn flows(&self) -> bool {
+        match &self.detour {
+            Some(detour) => detour.flows(),
+            None => self.live.is_some(),
+        }
+    }
+
+    fn group(&mut self, limits: GroupLimits) -> Group {
+        let count = self.ready.len().min(limits.messages.max(1));
+        let mut messages = Vec::with_capacity(count);
+        let mut token = Token { last: 0, replies: Vec::new() };
+        let each = self.live.as_ref().is_some_and(|l| l.policy == AckPolicy::Explicit);
+        let mut lag = None;
+        for taken in self.ready.drain(..count) {
+            self.ready_bytes -= taken.message.payload.len();
+            token.last = taken.message.sequence;
+            if let Some(reply) = taken.reply {
+                if !each {
+                    token.replies.clear();
                 }
-                return true;
+                token.replies.push(reply);
             }
-            let contiguous = self.delivered.is_some_and(|d| count == d + 1) || sequence == self.seen + 1;
-            if !contiguous {
-                self.behind = Some(sequence - 1);
-                // Whatever it is that was lost is read now; counting goes on from here.
-                self.delivered = Some(count - 1);
-                self.held = Some(message);
-                return false;
-            }
-            self.delivered = Some(count);
-        } else if sequence <= self.seen {
-            return true;
+            lag = taken.pending.or(lag);
+            messages.push(taken.message);
         }
-        let wanted = |name: &str| name.starts_with("ce-") || name == "content-type";
-        let headers = message.headers.iter().flat_map(|all| all.iter()).filter_map(|(name, values)| {
-            let name = name.to_string().to_ascii_lowercase();
-            wanted(&name).then(|| (name, values.first().map(ToString::to_string).unwrap_or_default()))
-        });
-        let headers = headers.collect();
-        self.seen = sequence;
-        group.pending = pending;
-        let durable = self.catching_up.is_none();
-        let (message, acker) = message.split();
-        group.messages.push(Message {
-            sequence,
-            subject: message.subject.to_string(),
-            stream_time: published.into(),
-            headers,
-            payload: message.payload,
-        });
-        if durable {
-            self.acked(acker, group);
-        }
-        true
+        let lag = lag.unwrap_or_else(|| self.status.lag().saturating_sub(count as u64));
+        self.status.0.lag.store(lag, Ordering::Relaxed);
+        Group { messages, token, missed: self.take_missed(), lag }
     }
 
-    /// One ack for all where the consumer has it, else one for each.
-    fn acked(&self, acker: NatsAcker, group: &mut Group) {
-        if self.config.ack_policy == AckPolicy::All {
-            group.ack.0.clear();
+    /// One step. Safe to drop: nothing is awaited between receiving a message and putting it away.
+    async fn advance(&mut self) -> Result<(), Error> {
+        while let Some(reply) = self.owed.pop() {
+            self.acker.send(reply).await;
         }
-        group.ack.0.push(acker);
-    }
-
-    /// The next message, if it is there already.
-    fn at_hand(&mut self) -> Option<jetstream::Message> {
-        let messages = match &mut self.catching_up {
-            Some((messages, upto)) if self.seen < *upto => messages,
-            Some(_) => return None,
-            None => self.messages.as_mut()?,
+        if let Some(detour) = &mut self.detour {
+            match detour.next().await? {
+                Some(message) => self.accept_read(message),
+                None => self.end_detour(),
+            }
+            return Ok(());
+        }
+        if let Some((message, facts)) = self.held.take() {
+            self.accept(message, facts);
+            return Ok(());
+        }
+        let Some(live) = &mut self.live else { return self.open_patiently().await };
+        let item = tokio::select! {
+            biased;
+            item = live.messages.next() => item,
+            () = reconnected(&mut self.link, live.epoch) => None,
+            () = tokio::time::sleep(IDLE) => return self.look_around().await,
         };
-        match messages.next().now_or_never() {
-            Some(Some(Ok(message))) => Some(message),
-            _ => None,
-        }
-    }
-
-    /// Sees to it that there is something to read from.
-    async fn ready(&mut self) -> Result<(), Error> {
-        if self.messages.is_none() {
-            self.open().await?;
-        }
-        if self.catching_up.as_ref().is_some_and(|(_, upto)| self.seen >= *upto) {
-            self.catching_up = None;
-        }
-        if let Some(upto) = self.behind.take()
-            && upto > self.seen
-        {
-            match self.catch_up(upto).await {
-                Ok(messages) => self.catching_up = messages.map(|m| (m, upto)),
-                Err(error) => {
-                    self.behind = Some(upto);
-                    self.wait(&error).await;
+        match item {
+            Some(Ok(delivered)) => {
+                if let Some((message, facts)) = reader::take(delivered) {
+                    self.deliver(message, facts);
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Opens the durable. What it has handed out and we have not seen is read first.
-    async fn open(&mut self) -> Result<(), Error> {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.try_open().await {
-                Ok(()) => {
-                    if std::mem::take(&mut self.outage) {
-                        tracing::info!(stream = %self.identity.name, "reading the stream again");
-                    }
-                    return Ok(());
-                }
-                Err(error @ Error::Stream(_)) => return Err(error),
-                Err(error) => {
-                    if !std::mem::replace(&mut self.outage, true) {
-                        tracing::warn!(stream = %self.identity.name, %error, "the stream cannot be read, trying again");
-                    }
-                    tokio::time::sleep(backoff.next_delay()).await;
-                }
-            }
-        }
-    }
-
-    async fn try_open(&mut self) -> Result<(), Error> {
-        let failed = |problem: String| Error::Consumer { name: self.durable.clone(), problem };
-        let info = self.stream.get_info().await.map_err(|e| failed(e.to_string()))?;
-        if self.identity.created != info.created.into() {
-            return Err(Error::Stream(format!(
-                "the stream {} was replaced by another of the same name; start again to begin a new count",
-                self.identity.name
-            )));
-        }
-        let mut notes = Vec::new();
-        self.config = stream::consumer(&self.stream, &self.durable, self.seen, &mut notes).await?;
-        let consumer =
-            self.stream.get_consumer::<pull::Config>(&self.durable).await.map_err(|e| failed(e.to_string()))?;
-        let state = consumer.cached_info();
-        if state.delivered.stream_sequence > self.seen {
-            self.behind = Some(state.delivered.stream_sequence);
-        }
-        self.delivered = Some(state.delivered.consumer_sequence);
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(2048)
-            .heartbeat(Duration::from_secs(5))
-            .expires(Duration::from_secs(30))
-            .messages()
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        self.messages = Some(messages);
-        Ok(())
-    }
-
-    /// Reads a part of the stream again. None where nothing of it is left.
-    async fn catch_up(&self, upto: u64) -> Result<Option<pull::Stream>, Error> {
-        let failed = |problem: String| Error::Consumer { name: "of the moment".into(), problem };
-        let info = self.stream.get_info().await.map_err(|e| failed(e.to_string()))?;
-        if info.state.first_sequence > upto || info.state.messages == 0 {
-            return Ok(None);
-        }
-        let config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.seen + 1 },
-            ack_policy: AckPolicy::None,
-            filter_subject: self.config.filter_subject.clone(),
-            inactive_threshold: Duration::from_secs(60),
-            memory_storage: true,
-            num_replicas: 1,
-            ..pull::Config::default()
-        };
-        let consumer = self.stream.create_consumer(config).await.map_err(|e| failed(e.to_string()))?;
-        let pending = consumer.cached_info().num_pending;
-        if pending == 0 {
-            return Ok(None);
-        }
-        let messages = consumer.stream().max_messages_per_batch(1024).messages().await;
-        Ok(Some(messages.map_err(|e| failed(e.to_string()))?))
-    }
-
-    /// The next message. None where something has to be set up again first.
-    async fn next(&mut self) -> Result<Option<jetstream::Message>, Error> {
-        if let Some((messages, upto)) = &mut self.catching_up {
-            let upto = *upto;
-            // The last messages of the range may have been deleted since; then newer ones come, or none.
-            return match tokio::time::timeout(Duration::from_secs(5), messages.next()).await {
-                Ok(Some(Ok(message))) => {
-                    if message.info().is_ok_and(|i| i.stream_sequence > upto) {
-                        self.seen = self.seen.max(upto);
-                        self.catching_up = None;
-                        return Ok(None);
-                    }
-                    Ok(Some(message))
-                }
-                Ok(_) => {
-                    self.catching_up = None;
-                    self.behind = Some(upto);
-                    Ok(None)
-                }
-                Err(_) => {
-                    self.catching_up = None;
-                    self.behind = self.still_there(upto).await.then_some(upto);
-                    Ok(None)
-                }
-            };
-        }
-        let Some(messages) = &mut self.messages else { return Ok(None) };
-        match messages.next().await {
-            Some(Ok(message)) => {
-                if std::mem::take(&mut self.outage) {
-                    tracing::info!(stream = %self.identity.name, "reading the stream again");
-                }
-                Ok(Some(message))
-            }
+            // A missed heartbeat, a new connection, a deleted consumer: what it means is found out by opening anew.
             Some(Err(error)) => {
-                let fatal = !matches!(error.kind(), MessagesErrorKind::MissingHeartbeat);
-                if !std::mem::replace(&mut self.outage, true) {
-                    tracing::warn!(stream = %self.identity.name, %error, "the stream is silent, waiting for it");
-                }
-                if fatal {
-                    self.messages = None;
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                Ok(None)
+                tracing::debug!(%error, consumer = %self.durable, "deliveries stopped");
+                self.live = None;
             }
-            None => {
-                self.messages = None;
-                Ok(None)
+            None => self.live = None,
+        }
+        Ok(())
+    }
+
+    /// Compares with what the broker believes to have delivered.
+    async fn look_around(&mut self) -> Result<(), Error> {
+        let delivered = consumer::delivered(&self.bus, &self.stream.name, &self.durable).await;
+        if delivered.ok().is_none_or(|sequence| sequence > self.position) {
+            self.live = None;
+        }
+        Ok(())
+    }
+
+    /// Takes what the durable delivered, if it is what comes next.
+    fn deliver(&mut self, message: Message, facts: Facts) {
+        let Some(live) = &mut self.live else { return };
+        let in_order = facts.delivery == live.delivered + 1 && !live.doubt;
+        live.delivered = facts.delivery;
+        if message.sequence <= self.position {
+            if message.sequence <= self.acker.committed() {
+                self.owe(facts.reply);
             }
+            return;
+        }
+        live.doubt = false;
+        if message.sequence == self.position + 1 || in_order {
+            if live.filter.is_all() && message.sequence > self.position + 1 {
+                self.miss(self.position + 1, message.sequence - 1);
+            }
+            self.accept(message, facts);
+        } else {
+            let until = message.sequence - 1;
+            tracing::debug!(after = self.position, until, "deliveries are missing, reading them from the stream");
+            self.detour = Some(Reader::new(&self.bus, &self.stream.name, live.filter.clone(), self.position, until));
+            self.held = Some((message, facts));
         }
     }
 
-    /// Whether messages behind what was seen are left in the stream, up to a sequence.
-    async fn still_there(&self, upto: u64) -> bool {
-        match self.stream.get_info().await {
-            Ok(info) => {
-                info.state.last_sequence >= upto && info.state.first_sequence <= upto && {
-                    let next = self.stream.raw_message_builder().sequence(upto).send().await;
-                    next.is_ok()
-                }
+    fn accept(&mut self, message: Message, facts: Facts) {
+        if message.sequence <= self.position {
+            return;
+        }
+        // Where the consumer takes no acknowledgement, none is sent: nobody would confirm it.
+        let reply = facts.reply.filter(|_| self.live.as_ref().is_none_or(|l| l.policy != AckPolicy::None));
+        self.put(Taken { message, reply, pending: Some(facts.pending) });
+    }
+
+    /// Takes what a detour read. Whatever the durable delivered of it in an earlier life is acknowledged by an address
+    /// made here, since the one it came with is gone. Should the broker not take it, it delivers again, and then the
+    /// real address is used.
+    fn accept_read(&mut self, message: Message) {
+        let sequence = message.sequence;
+        if sequence <= self.position {
+            return;
+        }
+        if sequence > self.position + 1 && self.live.as_ref().is_none_or(|l| l.filter.is_all()) {
+            self.miss(self.position + 1, sequence - 1);
+        }
+        let reply = self.live.as_ref().and_then(|live| {
+            let Left { floor, upto, delivery } = live.left;
+            let due = match live.policy {
+                AckPolicy::Explicit => floor < sequence && sequence <= upto,
+                AckPolicy::All => floor < sequence && sequence == upto,
+                _ => false,
+            };
+            let address = || format!("$JS.ACK.{}.{}.1.{sequence}.{delivery}.0.0", self.stream.name, self.durable);
+            due.then(|| Subject::from(address()))
+        });
+        self.put(Taken { message, reply, pending: None });
+    }
+
+    fn put(&mut self, taken: Taken) {
+        self.position = taken.message.sequence;
+        self.position_time = Some(taken.message.stream_time);
+        self.first_time = false;
+        self.ready_bytes += taken.message.payload.len();
+        self.ready.push_back(taken);
+    }
+
+    fn end_detour(&mut self) {
+        let Some(until) = self.detour.take().map(|d| d.until()) else { return };
+        if until > self.position {
+            if self.live.as_ref().is_none_or(|l| l.filter.is_all()) {
+                self.miss(self.position + 1, until);
             }
-            Err(_) => true,
+            self.position = until;
+            self.position_time = None;
         }
     }
 
-    async fn wait(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.outage, true) {
-            tracing::warn!(stream = %self.identity.name, %error, "the stream cannot be read, trying again");
+    fn miss(&mut self, first: u64, last: u64) {
+        if self.first_time {
+            return;
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        match self.missed.last_mut() {
+            Some(gap) if gap.last + 1 == first => gap.last = last,
+            _ => self.missed.push(Gap { first, last }),
+        }
+    }
+
+    fn owe(&mut self, reply: Option<Subject>) {
+        if self.live.as_ref().is_some_and(|l| l.policy == AckPolicy::All) {
+            self.owed.clear();
+        }
+        self.owed.extend(reply);
+    }
+
+    /// Opens until it works. One line where an outage begins and one where it ends, unless the connection says so.
+    async fn open_patiently(&mut self) -> Result<(), Error> {
+        self.status.set_running(false);
+        loop {
+            match self.open().await {
+                Ok(()) => break,
+                Err(error) if error.is_passing() || matches!(error, Error::NoJetStream(_)) => {
+                    let delay = self.waits.next_delay();
+                    // The third failure: a broker that just came up needs a moment for its streams.
+                    if self.waits.failures() == 3 && self.bus.is_connected() {
+                        tracing::warn!(%error, stream = %self.stream.name, "the stream cannot be read, trying again");
+                    }
+                    tokio::time::sleep(delay).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if self.waits.failures() >= 3 {
+            tracing::info!(stream = %self.stream.name, position = self.position, "reading the stream again");
+        }
+        self.waits.reset();
+        Ok(())
+    }
+
+    /// Finds out where stream and consumer stand, and begins to pull behind what was handed out last.
+    pub(super) async fn open(&mut self) -> Result<(), Error> {
+        let epoch = self.link.borrow().epoch;
+        let name = self.stream.name.clone();
+        let info = match stream::info(&self.bus, &name).await {
+            Err(asked) if asked.is(ErrorCode::STREAM_NOT_FOUND) => {
+                return Err(Error::StreamChanged(format!("stream {name:?} is gone")));
+            }
+            other => other?,
+        };
+        if stream::identity(&info) != self.stream {
+            return Err(Error::StreamChanged(format!("stream {name:?} was made anew")));
+        }
+        if let Some(why) = older_copy(&self.bus, &info, self.position, self.position_time).await? {
+            return Err(Error::StreamChanged(why));
+        }
+        let durable = consumer::bind(&self.bus, &info, &self.durable, self.position).await?;
+        let delivered = durable.info.delivered;
+        // An earlier life folded into a store that is lost: now it matters that the head is gone.
+        self.first_time &= delivered.stream_sequence == 0 || durable.made;
+        let head = info.state.first_sequence;
+        let messages = consumer::pull(&self.bus, &durable.info).await?;
+        if head > self.position + 1 {
+            self.miss(self.position + 1, head - 1);
+            self.position = head - 1;
+            self.position_time = None;
+        }
+        if delivered.stream_sequence > self.position {
+            let until = delivered.stream_sequence;
+            tracing::debug!(after = self.position, until, "reading again what was delivered before");
+            self.detour = Some(Reader::new(&self.bus, &name, durable.filter.clone(), self.position, until));
+        }
+        self.held = None;
+        self.live = Some(Live {
+            messages,
+            policy: durable.ack_policy(),
+            filter: durable.filter,
+            delivered: delivered.consumer_sequence,
+            doubt: true,
+            epoch,
+            left: Left {
+                floor: durable.info.ack_floor.stream_sequence,
+                upto: delivered.stream_sequence,
+                delivery: delivered.consumer_sequence,
+            },
+        });
+        self.status.0.lag.store(info.state.last_sequence.saturating_sub(self.position), Ordering::Relaxed);
+        self.status.set_running(true);
+        Ok(())
+    }
+}
+
+/// Whether the stream cannot be the one in which `position` was seen: a broker that was restored from a backup, or lost
+/// what it had not yet synced, gives the same sequences out again.
+pub(super) async fn older_copy(
+    bus: &Bus,
+    info: &async_nats::jetstream::stream::Info,
+    position: u64,
+    time: Option<Time>,
+) -> Result<Option<String>, Error> {
+    let name = &info.config.name;
+    let last = info.state.last_sequence;
+    if position > last {
+        return Ok(Some(format!(
+            "stream {name:?} ends at sequence {last}, but {position} was folded: the broker has an older copy of it"
+        )));
+    }
+    let Some(time) = time.filter(|_| position >= info.state.first_sequence) else { return Ok(None) };
+    match reader::fetch_at(bus, name, position).await {
+        Ok(Some(found)) if found.stream_time != time => Ok(Some(format!(
+            "sequence {position} of stream {name:?} is of {}, but the one that was folded is of {time}: \
+             the broker has an older copy of it",
+            found.stream_time
+        ))),
+        Ok(_) => Ok(None),
+        // Without the right to read single messages the check is left out.
+        Err(Error::NotAllowed { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }

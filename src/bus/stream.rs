@@ -1,368 +1,439 @@
-//! Which stream is read, and by which consumer (contract sections 2 and 11).
+//! Which stream holds the order: an existing one as it is, else one of our own that sources what others hold.
+//!
+//! Two streams of one account cannot have overlapping subjects, so what another stream holds can only be sourced.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::stream::{Config, Source, StorageType, Stream};
-use futures_util::TryStreamExt as _;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::stream::{Config, Info, RetentionPolicy, Source, StorageType};
+use serde::Deserialize;
+use serde_json::json;
 
-use super::Error;
-use super::connect::Bus;
-use super::inbox::Inbox;
-use crate::backoff::Backoff;
-use crate::domain::rules::Subject;
+use super::connect::{Asked, Bus};
+use super::error::quoted;
+use super::subjects::{covers, intersection};
+use super::{Error, StreamWish};
 use crate::domain::stream::StreamIdentity;
 
-/// The stream that is made where none fits.
-const OURS: &str = "shipwatch";
+/// How a stream of our own is told from one that merely has the name.
+const MARK: &str = "Made by Shipwatch";
 
-/// What the service wants to read.
-#[derive(Clone, Debug)]
-pub struct StreamWish {
-    /// The stream to use, as it is. It is waited for where it does not exist.
-    pub named: Option<String>,
-    /// Subjects that packs, rules and adapters name.
-    pub subjects: Vec<Subject>,
-    /// Name of the durable consumer.
-    pub durable: String,
-}
-
-/// A stream with its consumer.
-pub struct Attached {
-    /// The stream.
-    pub stream: StreamIdentity,
-    /// First sequence it holds.
-    pub first: u64,
-    /// Last sequence it held when asked.
-    pub last: u64,
-    /// Where messages come from.
-    pub inbox: Inbox,
-    /// What an operator should know.
+/// The stream to read, and what is worth saying about the choice.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub info: Info,
+    /// Lines for the log and for `doctor`.
     pub notes: Vec<String>,
 }
 
-impl Bus {
-    /// Finds or makes the stream. Nothing is read yet.
-    ///
-    /// # Errors
-    /// In plain words, naming the stream and what to do.
-    pub async fn find_stream(&self, wish: &StreamWish) -> Result<(Found, Vec<String>), Error> {
-        match &wish.named {
-            Some(name) => self.named(name, wish).await,
-            None => self.fitting(wish).await,
-        }
-    }
-
-    /// Whether JetStream answers, and how many streams there are.
-    ///
-    /// # Errors
-    /// Where it does not.
-    pub async fn streams(&self) -> Result<Vec<(String, Vec<String>)>, Error> {
-        Ok(self.configs().await?.into_iter().map(|c| (c.name, c.subjects)).collect())
-    }
-
-    async fn named(&self, name: &str, wish: &StreamWish) -> Result<(Found, Vec<String>), Error> {
-        let mut backoff = Backoff::default();
-        let mut told = false;
-        loop {
-            match self.jetstream.get_stream(name).await {
-                Ok(stream) => {
-                    if told {
-                        tracing::info!(stream = name, "the stream is there");
-                    }
-                    let subjects = parse(&stream.cached_info().config.subjects);
-                    let notes = missing(name, &wish.subjects, &subjects);
-                    return Ok((Found(stream), notes));
-                }
-                Err(error) => {
-                    let text = error.to_string();
-                    if text.contains("10039") || text.contains("not enabled") {
-                        return Err(Error::JetStream(text));
-                    }
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(stream = name, %error, "the stream does not exist yet, waiting for it; make it, or leave --stream out");
-                    }
-                }
-            }
-            tokio::time::sleep(backoff.next_delay()).await;
-        }
-    }
-
-    async fn fitting(&self, wish: &StreamWish) -> Result<(Found, Vec<String>), Error> {
-        let all = self.configs().await?;
-        for config in all.iter().filter(|c| c.name != OURS) {
-            let subjects = parse(&config.subjects);
-            if wish.subjects.iter().all(|w| subjects.iter().any(|s| s.covers(w))) {
-                return Ok((Found(self.get(&config.name).await?), Vec::new()));
-            }
-        }
-        let foreign: Vec<&Config> = all.iter().filter(|c| c.name != OURS).collect();
-        let ours = all.iter().find(|c| c.name == OURS);
-        let (wanted, mut notes) = plan(&wish.subjects, &foreign, ours);
-        if wanted.subjects.iter().any(|s| s == "sh.keptn.>") {
-            notes.push(
-                "the stream shipwatch takes sh.keptn.>, so a Keptn that starts later cannot make its own stream \
-                 \"keptn\"; where Keptn runs, start it first or set nats.stream: keptn"
-                    .into(),
-            );
-        }
-        let result = match ours {
-            Some(have) if same(have, &wanted) => return Ok((Found(self.get(OURS).await?), notes)),
-            Some(_) => self.jetstream.update_stream(wanted.clone()).await.map(|_| ()).map_err(|e| e.to_string()),
-            None => self.jetstream.create_stream(wanted.clone()).await.map(|_| ()).map_err(|e| e.to_string()),
-        };
-        result.map_err(|problem| {
-            Error::Stream(format!(
-                "cannot make the stream {OURS} ({problem}); make it by hand with the subjects {}, or name one with --stream",
-                wanted.subjects.join(", ")
-            ))
-        })?;
-        tracing::info!(stream = OURS, subjects = %wanted.subjects.join(" "), "made or widened the stream");
-        Ok((Found(self.get(OURS).await?), notes))
-    }
-
-    async fn get(&self, name: &str) -> Result<Stream, Error> {
-        self.jetstream.get_stream(name).await.map_err(|e| Error::Stream(format!("stream {name}: {e}")))
-    }
-
-    async fn configs(&self) -> Result<Vec<Config>, Error> {
-        let infos: Vec<_> =
-            self.jetstream.streams().try_collect().await.map_err(|e| Error::JetStream(e.to_string()))?;
-        Ok(infos.into_iter().map(|info| info.config).collect())
-    }
-
-    /// Binds to the durable consumer, making it where there is none. Reading begins behind `folded`.
-    ///
-    /// # Errors
-    /// In plain words, where the consumer cannot be used.
-    pub async fn attach(&self, found: Found, wish: &StreamWish, folded: u64) -> Result<Attached, Error> {
-        let stream = found.0;
-        let info = stream.get_info().await.map_err(|e| Error::Stream(e.to_string()))?;
-        let identity = found_identity(&info);
-        let mut notes = Vec::new();
-        consumer(&stream, &wish.durable, folded, &mut notes).await?;
-        let inbox = Inbox::new(stream, identity.clone(), wish.durable.clone(), folded);
-        Ok(Attached {
-            stream: identity,
-            first: info.state.first_sequence,
-            last: info.state.last_sequence,
-            inbox,
-            notes,
-        })
+impl Chosen {
+    pub(super) fn identity(&self) -> StreamIdentity {
+        identity(&self.info)
     }
 }
 
-/// A stream that can be used.
-#[derive(Debug)]
-pub struct Found(Stream);
-
-impl Found {
-    /// Which stream it is.
-    pub fn identity(&self) -> StreamIdentity {
-        found_identity(self.0.cached_info())
-    }
-
-    /// Its subjects.
-    pub fn subjects(&self) -> Vec<String> {
-        self.0.cached_info().config.subjects.clone()
-    }
-}
-
-fn found_identity(info: &async_nats::jetstream::stream::Info) -> StreamIdentity {
+pub(super) fn identity(info: &Info) -> StreamIdentity {
     StreamIdentity { name: info.config.name.clone(), created: info.created.into() }
 }
 
-fn parse(subjects: &[String]) -> Vec<Subject> {
-    subjects.iter().filter_map(|s| Subject::any(s)).collect()
+/// Finds or makes the stream that `wish` describes. `last` is the name of the stream folded so far: of several that
+/// would do, that one is kept.
+pub(super) async fn choose(bus: &Bus, wish: &StreamWish, last: Option<&str>) -> Result<Chosen, Error> {
+    pick(bus, wish, last, true).await
 }
 
-fn missing(name: &str, wanted: &[Subject], has: &[Subject]) -> Vec<String> {
-    let lacks: Vec<&str> = wanted.iter().filter(|w| !has.iter().any(|h| h.covers(w))).map(Subject::as_str).collect();
-    if lacks.is_empty() {
-        return Vec::new();
+/// Finds the stream without making or changing one.
+pub(super) async fn look(bus: &Bus, wish: &StreamWish) -> Result<Chosen, Error> {
+    pick(bus, wish, None, false).await
+}
+
+async fn pick(bus: &Bus, wish: &StreamWish, last: Option<&str>, make: bool) -> Result<Chosen, Error> {
+    if let Some(name) = &wish.named {
+        let info = match info(bus, name).await {
+            Err(asked) if asked.is(ErrorCode::STREAM_NOT_FOUND) => {
+                return Err(Error::NoStream(format!(
+                    "stream {name:?} does not exist; create it with: {}",
+                    create_command(name, &wish.subjects)
+                )));
+            }
+            other => other?,
+        };
+        let notes = notes(&info, wish, &BTreeMap::new());
+        return Ok(Chosen { info, notes });
     }
-    vec![format!("the stream {name} lacks subjects that rules name, events on them are not seen: {}", lacks.join(", "))]
+    let existing = list(bus).await?;
+    let seen: Vec<Seen> = existing.iter().map(Seen::of).collect();
+    let (plan, partly) = plan(wish, &seen, last, bus.server_at_least(2, 10));
+    let chosen = match plan {
+        Plan::Use(name) => existing.into_iter().find(|i| i.config.name == name),
+        Plan::Create(layout) if !make => {
+            return Err(Error::NoStream(format!(
+                "no stream holds {}; `shipwatch serve` makes one, or: {}",
+                quoted(&wish.subjects),
+                create_command(&wish.create_as, &layout.subjects)
+            )));
+        }
+        Plan::Widen(_) if !make => existing.into_iter().find(|i| i.config.name == wish.create_as),
+        Plan::Create(layout) => Some(create(bus, wish, layout).await?),
+        Plan::Widen(layout) => match existing.into_iter().find(|i| i.config.name == wish.create_as) {
+            Some(info) => Some(widen(bus, info, layout).await?),
+            None => None,
+        },
+    };
+    let info = chosen.ok_or_else(|| Error::StreamChanged("the stream vanished while it was being chosen".into()))?;
+    let notes = notes(&info, wish, &partly);
+    Ok(Chosen { info, notes })
 }
 
-/// The stream to make: subjects that nobody has, and the streams that have the others as sources.
-fn plan(wanted: &[Subject], foreign: &[&Config], ours: Option<&Config>) -> (Config, Vec<String>) {
-    let mut notes = Vec::new();
-    let mut config = ours.cloned().unwrap_or_else(|| Config {
-        name: OURS.into(),
-        description: Some("events that Shipwatch folds".into()),
+/// The stream as it is now.
+pub(super) async fn info(bus: &Bus, name: &str) -> Result<Info, Asked> {
+    if name.is_empty() || name.contains(['.', '*', '>', ' ', '/', '\\']) {
+        return Err(Error::Settings(format!("{name:?} is not a stream name")).into());
+    }
+    bus.api(&format!("read stream {name:?}"), format!("STREAM.INFO.{name}"), &json!({})).await
+}
+
+async fn list(bus: &Bus) -> Result<Vec<Info>, Error> {
+    #[derive(Deserialize)]
+    struct Page {
+        total: usize,
+        #[serde(default)]
+        streams: Option<Vec<Info>>,
+    }
+    let mut all = Vec::new();
+    loop {
+        let page: Page = bus.api("list streams", "STREAM.LIST".into(), &json!({"offset": all.len()})).await?;
+        let new = page.streams.unwrap_or_default();
+        let empty = new.is_empty();
+        all.extend(new);
+        if empty || all.len() >= page.total {
+            all.sort_by(|a, b| a.config.name.cmp(&b.config.name));
+            return Ok(all);
+        }
+    }
+}
+
+async fn create(bus: &Bus, wish: &StreamWish, layout: Layout) -> Result<Info, Error> {
+    let name = wish.create_as.as_str();
+    let remedy = create_command(name, &layout.subjects);
+    let config = Config {
+        name: name.to_owned(),
+        subjects: layout.subjects.clone(),
+        sources: sources(&layout),
+        description: Some(format!("{MARK}: the events it folds, in order")),
         storage: StorageType::File,
+        retention: RetentionPolicy::Limits,
+        max_bytes: -1,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_consumers: -1,
+        max_message_size: -1,
+        num_replicas: 1,
         ..Config::default()
-    });
-    let mut subjects: Vec<Subject> = parse(&config.subjects);
-    let mut sources = config.sources.clone().unwrap_or_default();
-    for want in wanted {
-        if subjects.iter().any(|s| s.covers(want)) {
+    };
+    let what = format!("create stream {name:?}");
+    let made: Result<Info, Asked> = bus.api(&what, format!("STREAM.CREATE.{name}"), &config).await;
+    let made = made.map_err(|asked| with_remedy(asked, &what, &remedy))?;
+    tracing::info!(stream = name, subjects = %quoted(&made.config.subjects), "created the stream");
+    Ok(made)
+}
+
+async fn widen(bus: &Bus, info: Info, layout: Layout) -> Result<Info, Error> {
+    let mut config = info.config;
+    let name = config.name.clone();
+    config.subjects = layout.subjects.clone();
+    config.sources = sources(&layout);
+    let what = format!("widen stream {name:?}");
+    let remedy = format!("nats stream edit {name} --subjects {}", quoted([layout.subjects.join(",")]));
+    let made: Result<Info, Asked> = bus.api(&what, format!("STREAM.UPDATE.{name}"), &config).await;
+    let made = made.map_err(|asked| with_remedy(asked, &what, &remedy))?;
+    tracing::info!(stream = name, subjects = %quoted(&made.config.subjects), "widened the stream");
+    Ok(made)
+}
+
+/// A refused change of a stream ends with the command that someone with the right can type.
+fn with_remedy(asked: Asked, what: &str, remedy: &str) -> Error {
+    match asked.error {
+        Error::NotAllowed { why, .. } => {
+            Error::NoStream(format!("not allowed to {what} ({why}); have it done with: {remedy}"))
+        }
+        Error::Broker { why, .. } => Error::NoStream(format!("cannot {what}: {why}; have it done with: {remedy}")),
+        other => other,
+    }
+}
+
+fn create_command(name: &str, subjects: &[String]) -> String {
+    format!("nats stream add {name} --subjects \"{}\" --storage file --defaults", subjects.join(","))
+}
+
+fn sources(layout: &Layout) -> Option<Vec<Source>> {
+    let all: Vec<Source> = layout
+        .sources
+        .iter()
+        .map(|s| Source { name: s.stream.clone(), filter_subject: s.filter.clone(), ..Source::default() })
+        .collect();
+    (!all.is_empty()).then_some(all)
+}
+
+/// A stream as far as the choice looks at it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Seen {
+    name: String,
+    subjects: Vec<String>,
+    sources: Vec<SourceOf>,
+    ours: bool,
+    mirror: bool,
+}
+
+/// A stream that is sourced, and which of its subjects; none is all.
+#[derive(Clone, Debug, PartialEq)]
+struct SourceOf {
+    stream: String,
+    filter: Option<String>,
+}
+
+/// Own subjects and sources of our stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Layout {
+    subjects: Vec<String>,
+    sources: Vec<SourceOf>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Plan {
+    Use(String),
+    Create(Layout),
+    Widen(Layout),
+}
+
+impl Seen {
+    fn of(info: &Info) -> Seen {
+        let config = &info.config;
+        let sources = config.sources.iter().flatten().map(|s| SourceOf {
+            stream: s.name.clone(),
+            filter: s.filter_subject.clone().filter(|f| !f.is_empty() && f != ">"),
+        });
+        Seen {
+            name: config.name.clone(),
+            subjects: config.subjects.clone(),
+            sources: sources.collect(),
+            ours: config.description.as_deref().is_some_and(|d| d.starts_with(MARK)),
+            mirror: config.mirror.is_some(),
+        }
+    }
+
+    /// Whether all messages on `subject` end up in this stream, as far as its own configuration tells.
+    fn holds(&self, subject: &str, all: &[Seen]) -> bool {
+        self.subjects.iter().any(|s| covers(s, subject))
+            || self.sources.iter().any(|source| match &source.filter {
+                Some(filter) => covers(filter, subject),
+                None => {
+                    let origin = all.iter().find(|s| s.name == source.stream);
+                    origin.is_some_and(|o| o.subjects.iter().any(|s| covers(s, subject)))
+                }
+            })
+    }
+
+    fn holds_all(&self, wish: &StreamWish, all: &[Seen]) -> bool {
+        wish.subjects.iter().all(|w| self.holds(w, all))
+    }
+}
+
+/// Decides what to do, and which wished subjects can be had only in part (subject to the streams in the way).
+fn plan(
+    wish: &StreamWish,
+    all: &[Seen],
+    last: Option<&str>,
+    many_filters: bool,
+) -> (Plan, BTreeMap<String, Vec<String>>) {
+    let mut partly = BTreeMap::new();
+    let ours = all.iter().find(|s| s.name == wish.create_as);
+    let whole = |name: &str| all.iter().any(|s| s.name == name && s.holds_all(wish, all));
+    if let Some(last) = last.filter(|l| whole(l)) {
+        return (Plan::Use(last.to_owned()), partly);
+    }
+    if let Some(other) = all.iter().find(|s| !s.mirror && s.holds_all(wish, all)) {
+        let name = ours.filter(|o| o.holds_all(wish, all)).unwrap_or(other).name.clone();
+        return (Plan::Use(name), partly);
+    }
+    if let Some(ours) = ours.filter(|o| !o.ours) {
+        // Somebody made a stream by our name: it is theirs, and used as it is.
+        return (Plan::Use(ours.name.clone()), partly);
+    }
+    let mut layout =
+        ours.map_or_else(Layout::default, |o| Layout { subjects: o.subjects.clone(), sources: o.sources.clone() });
+    let before = layout.clone();
+    for subject in &wish.subjects {
+        if ours.is_some_and(|o| o.holds(subject, all)) || layout.subjects.iter().any(|s| covers(s, subject)) {
             continue;
         }
-        let mut free = true;
-        for other in foreign {
-            for has in parse(&other.subjects).iter().filter(|has| has.overlaps(want)) {
-                free = false;
-                if !has.covers(want) {
-                    notes.push(format!(
-                        "of {}, only what the stream {} has ({}) is seen",
-                        want.as_str(),
-                        other.name,
-                        has.as_str()
-                    ));
-                }
-                let filter = if has.covers(want) { want } else { has };
-                add_source(&mut sources, &other.name, filter.as_str());
+        let mut holders = Vec::new();
+        let mut complete = false;
+        for other in all.iter().filter(|s| s.name != wish.create_as && !s.mirror) {
+            for both in other.subjects.iter().filter_map(|s| intersection(s, subject)) {
+                complete |= both == *subject;
+                holders.push(SourceOf { stream: other.name.clone(), filter: Some(both) });
             }
         }
-        if free {
-            subjects.retain(|s| !want.covers(s));
-            subjects.push(want.clone());
+        if holders.is_empty() {
+            // A wider subject swallows narrower ones we have.
+            layout.subjects.retain(|s| !covers(subject, s));
+            layout.subjects.push(subject.clone());
+            continue;
+        }
+        if !complete {
+            let names = holders.iter().map(|h| h.stream.clone()).collect();
+            partly.insert(subject.clone(), names);
+        }
+        for holder in holders {
+            add_source(&mut layout.sources, holder, many_filters);
         }
     }
-    config.subjects = subjects.iter().map(|s| s.as_str().to_owned()).collect();
-    config.sources = (!sources.is_empty()).then_some(sources);
-    (config, notes)
-}
-
-/// One source per stream: servers before 2.10 know one filter for each, so two filters become none.
-fn add_source(sources: &mut Vec<Source>, name: &str, filter: &str) {
-    match sources.iter_mut().find(|s| s.name == name) {
-        Some(source) if source.filter_subject.as_deref() == Some(filter) => {}
-        Some(source) => source.filter_subject = None,
-        None => {
-            sources.push(Source {
-                name: name.to_owned(),
-                filter_subject: Some(filter.to_owned()),
-                ..Source::default()
-            });
-        }
+    match ours {
+        None => (Plan::Create(layout), partly),
+        Some(ours) if layout == before => (Plan::Use(ours.name.clone()), partly),
+        Some(_) => (Plan::Widen(layout), partly),
     }
 }
 
-fn same(have: &Config, want: &Config) -> bool {
-    let names = |c: &Config| {
-        let sources = c.sources.iter().flatten().map(|s| (s.name.clone(), s.filter_subject.clone()));
-        sources.collect::<Vec<_>>()
+/// Adds a source. Brokers before 2.10 take a stream as source only once, with one filter: there it comes in whole, and
+/// what nobody asked for is passed over by the fold.
+fn add_source(sources: &mut Vec<SourceOf>, new: SourceOf, many_filters: bool) {
+    let covered = |old: &SourceOf| match (&old.filter, &new.filter) {
+        (None, _) => true,
+        (Some(old), Some(new)) => covers(old, new),
+        (Some(_), None) => false,
     };
-    have.subjects == want.subjects && names(have) == names(want)
+    if sources.iter().any(|s| s.stream == new.stream && covered(s)) {
+        return;
+    }
+    let wider = |old: &SourceOf| match (&old.filter, &new.filter) {
+        (_, None) => true,
+        (Some(old), Some(new)) => covers(new, old),
+        (None, Some(_)) => false,
+    };
+    sources.retain(|s| s.stream != new.stream || !wider(s));
+    match sources.iter_mut().find(|s| s.stream == new.stream) {
+        Some(old) if !many_filters => old.filter = None,
+        _ => sources.push(new),
+    }
 }
 
-/// Messages on their way to us that are not acknowledged yet, at most.
-const IN_FLIGHT: i64 = 64 * 1024;
-
-/// How long the broker waits for an ack before it sends a message again.
-const ACK_WAIT: Duration = Duration::from_secs(60);
-
-/// Makes the durable, or checks the one that is there.
-pub(super) async fn consumer(
-    stream: &Stream,
-    durable: &str,
-    folded: u64,
-    notes: &mut Vec<String>,
-) -> Result<pull::Config, Error> {
-    let failed = |problem: String| Error::Consumer { name: durable.to_owned(), problem };
-    let existing = match stream.consumer_info(durable).await {
-        Ok(info) => Some(info.config),
-        Err(e) if e.to_string().contains("10014") || e.to_string().contains("not found") => None,
-        Err(e) => return Err(failed(e.to_string())),
-    };
-    let config = match existing {
-        Some(config) => config,
-        None => {
-            let wanted = pull::Config {
-                durable_name: Some(durable.to_owned()),
-                description: Some("Shipwatch".into()),
-                deliver_policy: if folded == 0 {
-                    DeliverPolicy::All
-                } else {
-                    DeliverPolicy::ByStartSequence { start_sequence: folded + 1 }
-                },
-                ack_policy: AckPolicy::All,
-                ack_wait: ACK_WAIT,
-                max_ack_pending: IN_FLIGHT,
-                ..pull::Config::default()
-            };
-            stream.create_consumer(wanted.clone()).await.map_err(|e| failed(format!("cannot be made: {e}")))?;
-            let made = stream.consumer_info(durable).await.map_err(|e| failed(e.to_string()))?.config;
-            let dropped = [
-                ("ack_policy", made.ack_policy != wanted.ack_policy),
-                ("deliver_policy", made.deliver_policy != wanted.deliver_policy),
-                ("max_ack_pending", made.max_ack_pending != wanted.max_ack_pending),
-                ("durable_name", made.durable_name != wanted.durable_name),
-            ];
-            if let Some((field, _)) = dropped.iter().find(|(_, differs)| *differs) {
-                return Err(failed(format!("this server did not take {field} as asked; use nats-server 2.9 or newer")));
-            }
-            made
-        }
-    };
-    if config.deliver_subject.is_some() {
-        return Err(failed("is a push consumer; delete it, or give another name with --durable".into()));
-    }
-    if config.ack_policy == AckPolicy::None {
-        return Err(failed(
-            "has no acks, so nothing would be delivered again; delete it, or name another with --durable".into(),
+fn notes(info: &Info, wish: &StreamWish, partly: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let stream = Seen::of(info);
+    let name = &stream.name;
+    let mut notes = Vec::new();
+    for (subject, holders) in partly {
+        notes.push(format!(
+            "subject \"{subject}\" is held in part by stream {}: only that part is received",
+            quoted(holders)
         ));
     }
-    if !config.filter_subject.is_empty() {
-        notes.push(format!("the consumer {durable} sees only {}", config.filter_subject));
+    // Where a stream takes other streams in whole, what it holds cannot be told from here.
+    let opaque = stream.mirror || stream.sources.iter().any(|s| s.filter.is_none());
+    let missing: Vec<&String> =
+        wish.subjects.iter().filter(|w| !partly.contains_key(*w) && !stream.holds(w, &[])).collect();
+    if !opaque && !missing.is_empty() {
+        notes.push(format!("stream {name:?} does not hold {}: those events are not seen", quoted(missing)));
     }
-    Ok(pull::Config {
-        durable_name: config.durable_name,
-        ack_policy: config.ack_policy,
-        filter_subject: config.filter_subject,
-        ..pull::Config::default()
-    })
-}
-
-impl Bus {
-    /// Where a consumer is: the last stream sequence acknowledged, and messages not delivered yet.
-    ///
-    /// # Errors
-    /// Where there is no such consumer.
-    pub async fn consumer_state(&self, found: &Found, durable: &str) -> Result<(u64, u64), Error> {
-        let info = found.0.consumer_info(durable).await;
-        let info = info.map_err(|e| Error::Consumer { name: durable.to_owned(), problem: e.to_string() })?;
-        Ok((info.ack_floor.stream_sequence, info.num_pending))
+    if stream.ours && stream.subjects.iter().any(|s| covers(s, "sh.keptn.>")) {
+        notes.push(format!(
+            "stream {name:?} holds \"sh.keptn.>\", so Keptn's shipyard-controller cannot make its own stream; \
+             where Keptn is still to come, start with --stream keptn, which waits for Keptn's"
+        ));
     }
+    match info.config.retention {
+        RetentionPolicy::Limits => {}
+        RetentionPolicy::Interest | RetentionPolicy::WorkQueue => notes.push(format!(
+            "stream {name:?} deletes messages once they are acknowledged: a lost store cannot be rebuilt from it"
+        )),
+    }
+    if info.config.storage == StorageType::Memory {
+        notes.push(format!("stream {name:?} lives in the broker's memory: a restart of the broker empties it"));
+    }
+    notes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn subjects(all: &[&str]) -> Vec<Subject> {
-        all.iter().map(|s| Subject::any(s).unwrap()).collect()
+    fn wish(subjects: &[&str]) -> StreamWish {
+        StreamWish { subjects: subjects.iter().map(|s| (*s).to_owned()).collect(), ..StreamWish::default() }
     }
 
-    fn stream(name: &str, subjects: &[&str]) -> Config {
+    fn seen(name: &str, subjects: &[&str]) -> Seen {
         let subjects = subjects.iter().map(|s| (*s).to_owned()).collect();
-        Config { name: name.into(), subjects, ..Config::default() }
+        Seen { name: name.into(), subjects, ours: name == "shipwatch", ..Seen::default() }
+    }
+
+    fn source(stream: &str, filter: &str) -> SourceOf {
+        SourceOf { stream: stream.into(), filter: Some(filter.into()) }
+    }
+
+    fn layout(subjects: &[&str], sources: &[SourceOf]) -> Layout {
+        Layout { subjects: subjects.iter().map(|s| (*s).to_owned()).collect(), sources: sources.to_vec() }
     }
 
     #[test]
-    fn a_stream_of_ours_takes_what_nobody_has_and_sources_the_rest() {
-        let keptn = stream("keptn", &["sh.keptn.>"]);
-        let (config, notes) = plan(&subjects(&["sh.keptn.>", "dev.tekton.>", "flux.>"]), &[&keptn], None);
-        assert_eq!(config.subjects, ["dev.tekton.>", "flux.>"]);
-        let sources = config.sources.unwrap();
-        assert_eq!((sources[0].name.as_str(), sources[0].filter_subject.as_deref()), ("keptn", Some("sh.keptn.>")));
-        assert!(notes.is_empty());
+    fn nobody_has_anything() {
+        let plan = plan(&wish(&["sh.keptn.>", "dev.x.>"]), &[], None, true).0;
+        assert_eq!(plan, Plan::Create(layout(&["sh.keptn.>", "dev.x.>"], &[])));
     }
 
     #[test]
-    fn a_stream_of_ours_is_widened_and_never_narrowed() {
-        let ours = stream("shipwatch", &["old.>", "dev.a.x"]);
-        let (config, _) = plan(&subjects(&["dev.a.>"]), &[], Some(&ours));
-        assert_eq!(config.subjects, ["old.>", "dev.a.>"]);
+    fn a_stream_that_has_all_is_used_as_it_is() {
+        let all = [seen("a", &["sh.>"]), seen("ci", &["dev.>", "sh.>"])];
+        assert_eq!(plan(&wish(&["sh.keptn.>", "dev.x.>"]), &all, None, true).0, Plan::Use("ci".into()));
     }
 
     #[test]
-    fn a_partial_overlap_is_said() {
-        let other = stream("other", &["sh.keptn.event.>"]);
-        let (config, notes) = plan(&subjects(&["sh.keptn.>"]), &[&other], None);
-        assert!(config.subjects.is_empty());
-        assert_eq!(notes.len(), 1);
+    fn what_others_hold_is_sourced() {
+        let all = [seen("keptn", &["sh.keptn.>"])];
+        let plan = plan(&wish(&["sh.keptn.>", "dev.x.>"]), &all, None, true).0;
+        assert_eq!(plan, Plan::Create(layout(&["dev.x.>"], &[source("keptn", "sh.keptn.>")])));
+    }
+
+    #[test]
+    fn our_own_stream_is_widened_and_another_one_by_its_name_is_not() {
+        let wish = wish(&["sh.keptn.>", "dev.x.>"]);
+        let ours = seen("shipwatch", &["sh.keptn.>"]);
+        let all = [ours.clone()];
+        assert_eq!(plan(&wish, &all, None, true).0, Plan::Widen(layout(&["sh.keptn.>", "dev.x.>"], &[])));
+        let theirs = [Seen { ours: false, ..ours }];
+        assert_eq!(plan(&wish, &theirs, None, true).0, Plan::Use("shipwatch".into()));
+    }
+
+    #[test]
+    fn our_own_stream_that_has_all_by_its_sources_is_left_alone() {
+        let mut ours = seen("shipwatch", &["dev.x.>"]);
+        ours.sources.push(source("keptn", "sh.keptn.>"));
+        let all = [seen("keptn", &["sh.keptn.>"]), ours];
+        assert_eq!(plan(&wish(&["sh.keptn.>", "dev.x.>"]), &all, None, true).0, Plan::Use("shipwatch".into()));
+    }
+
+    #[test]
+    fn a_subject_held_in_part_is_named() {
+        let all = [seen("cd", &["dev.cdevents.build.>"])];
+        let (plan, partly) = plan(&wish(&["dev.cdevents.>"]), &all, None, true);
+        assert_eq!(plan, Plan::Create(layout(&[], &[source("cd", "dev.cdevents.build.>")])));
+        assert_eq!(partly["dev.cdevents.>"], ["cd"]);
+    }
+
+    #[test]
+    fn old_brokers_take_a_stream_whole_where_it_has_two_of_our_subjects() {
+        let all = [seen("ci", &["a.>", "b.>", "c.>"])];
+        let wish = wish(&["a.>", "b.>", "d.>"]);
+        let new = layout(&["d.>"], &[source("ci", "a.>"), source("ci", "b.>")]);
+        assert_eq!(plan(&wish, &all, None, true).0, Plan::Create(new));
+        let old = layout(&["d.>"], &[SourceOf { stream: "ci".into(), filter: None }]);
+        assert_eq!(plan(&wish, &all, None, false).0, Plan::Create(old));
+    }
+
+    #[test]
+    fn the_stream_folded_so_far_is_kept() {
+        let all = [seen("a", &["x.>"]), seen("b", &["x.>"])];
+        assert_eq!(plan(&wish(&["x.>"]), &all, Some("b"), true).0, Plan::Use("b".into()));
+        assert_eq!(plan(&wish(&["x.>"]), &all, Some("gone"), true).0, Plan::Use("a".into()));
     }
 }

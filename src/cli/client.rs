@@ -21,7 +21,6 @@ pub(super) struct ServerArgs {
     token: Option<String>,
 }
 
-#[cfg(test)]
 impl ServerArgs {
     /// This server, without a token.
     pub fn of(server: &str) -> ServerArgs {

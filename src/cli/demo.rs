@@ -1,10 +1,19 @@
-//! `shipwatch demo`
+//! `shipwatch demo`: an afternoon of deliveries, on a broker of its own.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
-use super::{logging, wiring};
-use crate::config::LogFormat;
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::{Client, ServerArgs};
+use super::issues::issue_table;
+use super::wiring::{self, Broker as _};
+use super::{logging, output};
+use crate::config::{LogFormat, Mistakes, RawConfig, check};
+use crate::domain::time::Time;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -12,14 +21,214 @@ pub(super) struct Args {
     #[arg(long)]
     pub oneshot: bool,
     /// The `nats-server` to start
-    #[arg(long, value_name = "FILE", default_value = "nats-server")]
+    #[arg(long, value_name = "FILE", env = "NATS_SERVER", default_value = "nats-server")]
     pub nats_server: PathBuf,
-    /// Where the query endpoint listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    /// Where the query endpoint listens; a free port where not given
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: String,
 }
 
+/// One act: what happens, and what is broken after it.
+#[derive(Deserialize)]
+struct Act {
+    title: String,
+    say: String,
+    then: Then,
+    events: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Then {
+    active: u64,
+    resolved: u64,
+}
+
+const ACTS: &[&str] = &[
+    include_str!("../../events/demo/01-a-delivery-fails-in-test.json"),
+    include_str!("../../events/demo/02-a-sequence-opens-an-issue.json"),
+    include_str!("../../events/demo/03-a-gate-holds.json"),
+    include_str!("../../events/demo/04-another-service-breaks.json"),
+    include_str!("../../events/demo/05-a-problem-comes-and-goes.json"),
+    include_str!("../../events/demo/06-an-aborted-run-says-nothing.json"),
+    include_str!("../../events/demo/07-the-repair-passes.json"),
+    include_str!("../../events/demo/08-the-gate-opens.json"),
+    include_str!("../../events/demo/09-late-and-double-events-change-nothing.json"),
+    include_str!("../../events/demo/10-a-failure-comes-back.json"),
+];
+
+/// How long an act may take to be folded.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::init(LogFormat::Text, "warn")?;
-    wiring::demo(&args).await
+    logging::init(LogFormat::Text, "error")?;
+    let dir =
+        tempfile::Builder::new().prefix("shipwatch-demo-").tempdir().context("cannot make a folder for the demo")?;
+    let nats = Nats::start(&args.nats_server, dir.path())?;
+    let mut raw = RawConfig::default();
+    let data = dir.path().join("data").display().to_string();
+    raw.flags([("nats.urls", nats.url()), ("dataDir", data), ("query.listen", args.listen.clone())]);
+    let config = check(&raw, Mistakes::default())?;
+    let app = wiring::start(&config).await?;
+    let server = format!("http://{}", app.query_addr());
+    let stop = app.stop_token();
+    wiring::stop_on_signal(stop.clone());
+    output::write(&format!("broker {}, Shipwatch {server}, both only for this demo\n", nats.url()))?;
+
+    let played = tokio::select! {
+        played = play(&config, &server) => played.map(Some),
+        () = stop.cancelled() => Ok(None),
+    };
+    let failed = match &played {
+        Ok(Some(wrong)) => *wrong > 0,
+        Ok(None) => false,
+        Err(_) => true,
+    };
+    if let Ok(Some(_)) = played
+        && !args.oneshot
+    {
+        output::write(&look_around(&server))?;
+        stop.cancelled().await;
+    }
+    let ended = app.stop().await;
+    drop(nats);
+    played?;
+    ended?;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn look_around(server: &str) -> String {
+    format!(
+        "Look around:\n  curl -s '{server}/api/v1/issues?state=ACTIVE'\n  curl -s {server}/api/v1/issues/1/history\n  \
+         curl -s '{server}/api/v1/events?outcome=stale'\n  curl -s {server}/metrics\n  \
+         shipwatch issues list --server {server}\n  shipwatch events why demo-09-late-success --server {server}\n\n\
+         Serving until Ctrl-C."
+    )
+}
+
+/// Plays all acts. The number of acts that did not end as they should.
+async fn play(config: &crate::config::Config, server: &str) -> anyhow::Result<usize> {
+    let client = Client::new(&ServerArgs::of(server))?;
+    eventually("the service to be ready", async || Ok(client.get(&["readyz"], &[]).await.is_ok())).await?;
+    let broker = wiring::connect(&config.nats).await?;
+    let (mut wrong, mut shown) = (0, 0);
+    for (n, text) in ACTS.iter().enumerate() {
+        let act: Act = serde_json::from_str(text).with_context(|| format!("act {} of the demo", n + 1))?;
+        output::write(&format!("── {}. {} ──\n{}\n", n + 1, act.title, act.say))?;
+        let mut last = 0;
+        for event in act.events {
+            let event = at_its_time(event);
+            let (id, ty) = (text_of(&event, "id"), text_of(&event, "type"));
+            let body = serde_json::to_vec(&event)?;
+            // The stream would drop a second copy by its message id, and the demo shows that the fold does.
+            let message = format!("{id}-{n}-{last}");
+            let receipt = broker.publish(&ty, &message, body.into()).await?;
+            output::write(&format!("  → {ty}  {}", in_short(&event)))?;
+            if let wiring::Receipt::Stored { sequence, .. } = receipt {
+                last = sequence;
+            }
+        }
+        eventually("the act to be folded", async || settled(&client, last).await).await?;
+        shown = answers(&client, shown).await?;
+        let all = [("sort".to_owned(), "number".to_owned()), ("limit".to_owned(), "100".to_owned())];
+        let list: Value = serde_json::from_str(&client.api(&["issues"], &all).await?)?;
+        let issues = list["data"].as_array().cloned().unwrap_or_default();
+        output::write(&format!("\n{}\n", issue_table(&issues).trim_end()))?;
+        let count = |state: &str| issues.iter().filter(|i| i["state"] == state).count() as u64;
+        let (active, resolved) = (count("ACTIVE"), count("RESOLVED"));
+        if (active, resolved) != (act.then.active, act.then.resolved) {
+            wrong += 1;
+            let Then { active: a, resolved: r } = act.then;
+            eprintln!("this act should have left {a} active and {r} resolved, and there are {active} and {resolved}");
+        }
+        output::write(&format!("{active} active, {resolved} resolved\n"))?;
+    }
+    Ok(wrong)
+}
+
+/// Folded up to a sequence, and nothing owed.
+async fn settled(client: &Client, sequence: u64) -> anyhow::Result<bool> {
+    let health: Value = serde_json::from_str(&client.api(&["health"], &[]).await?)?;
+    let folded = health.pointer("/components/stream/details/sequence").and_then(Value::as_u64).unwrap_or_default();
+    let metrics = client.get(&["metrics"], &[]).await?;
+    let idle = |name: &str| metrics.lines().any(|l| l.strip_prefix(name).is_some_and(|rest| rest.trim() == "0"));
+    Ok(folded >= sequence && idle("shipwatch_outbox_depth") && idle("shipwatch_lag"))
+}
+
+/// Prints what Shipwatch published since the last time.
+async fn answers(client: &Client, shown: u64) -> anyhow::Result<u64> {
+    let query = [("source".to_owned(), "shipwatch".to_owned()), ("limit".to_owned(), "100".to_owned())];
+    let list: Value = serde_json::from_str(&client.api(&["events"], &query).await?)?;
+    let mut newest = shown;
+    let sequence = |event: &Value| event["sequence"].as_str().and_then(|s| s.parse::<u64>().ok()).unwrap_or_default();
+    for event in list["data"].as_array().into_iter().flatten().rev().filter(|e| sequence(e) > shown) {
+        newest = newest.max(sequence(event));
+        let ty = text_of(event, "type");
+        let said = match ty.strip_prefix("dev.shipwatch.issue.") {
+            Some(_) => format!("#{} {}", event["data"]["number"], text_of(&event["data"], "title")),
+            None => format!("{} {}", text_of(&event["data"], "result"), text_of(&event["data"], "message")),
+        };
+        output::write(&format!("  ← {ty}  {}", said.trim()))?;
+    }
+    Ok(newest)
+}
+
+fn text_of(value: &Value, member: &str) -> String {
+    value[member].as_str().unwrap_or_default().to_owned()
+}
+
+fn in_short(event: &Value) -> String {
+    let data = &event["data"];
+    let words = ["service", "stage", "status", "result", "State"].map(|member| text_of(data, member));
+    words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// `{{-3600s}}` is an hour ago. Written by offset, so that nothing in the demo is too old.
+fn at_its_time(mut event: Value) -> Value {
+    let offset = text_of(&event, "time");
+    let seconds = offset.strip_prefix("{{").and_then(|t| t.strip_suffix("s}}")).and_then(|t| t.parse::<i64>().ok());
+    if let Some(seconds) = seconds {
+        let time = Time::from(chrono::Utc::now() + chrono::TimeDelta::seconds(seconds));
+        event["time"] = Value::from(time.to_string());
+    }
+    event
+}
+
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await? {
+        if Instant::now() > deadline {
+            bail!("waited in vain for {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// A nats-server for the demo; ends with it.
+struct Nats {
+    child: Child,
+    port: u16,
+}
+
+impl Nats {
+    fn start(program: &Path, dir: &Path) -> anyhow::Result<Nats> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut command = Command::new(program);
+        command.args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"]).arg(dir.join("jetstream"));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().with_context(|| {
+            format!("cannot start {}; install nats-server, or name it with --nats-server", program.display())
+        })?;
+        Ok(Nats { child, port })
+    }
+
+    fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

@@ -2,10 +2,18 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
-use super::demo;
-use crate::config::{self, Config};
+use super::exit::Usage;
+use crate::app::{self, App};
+use crate::bus::{self, Bus, Patience, Publisher};
+use crate::config::{self, Config, IssueEvent, Nkey};
+use crate::domain::decide::{Settings, TaskNames};
+use crate::domain::issue::ChangeKind;
+use crate::domain::rules::RuleSet;
+use crate::{metrics, query, store};
 
 /// What commands want of a broker. A trait, so that tests need none.
 pub(super) trait Broker {
@@ -40,7 +48,6 @@ pub(super) struct Consumer {
 
 /// What became of a published message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "made by the broker that is not wired yet"))]
 pub(super) enum Receipt {
     /// A stream has it.
     Stored {
@@ -55,50 +62,168 @@ pub(super) enum Receipt {
     Sent,
 }
 
-/// A broker that cannot exist: this build has none to connect to.
-enum Absent {}
+/// A broker that was connected to.
+struct Connected {
+    bus: Bus,
+    publisher: Publisher,
+}
 
-impl Broker for Absent {
+impl Broker for Connected {
     fn version(&self) -> String {
-        match *self {}
+        self.bus.server_version()
     }
 
     async fn jetstream(&self) -> anyhow::Result<()> {
-        match *self {}
+        Ok(self.bus.jetstream().await?)
     }
 
-    async fn stream_of(&self, _: &str) -> anyhow::Result<Option<String>> {
-        match *self {}
+    async fn stream_of(&self, subject: &str) -> anyhow::Result<Option<String>> {
+        Ok(self.bus.stream_of(subject).await?)
     }
 
-    async fn consumer(&self, _: &str, _: &str) -> anyhow::Result<Option<Consumer>> {
-        match *self {}
+    async fn consumer(&self, stream: &str, durable: &str) -> anyhow::Result<Option<Consumer>> {
+        let found = self.bus.consumer(stream, durable).await?;
+        Ok(found.map(|(pending, unacknowledged)| Consumer { pending, unacknowledged }))
     }
 
-    async fn publish(&self, _: &str, _: &str, _: Bytes) -> anyhow::Result<Receipt> {
-        match *self {}
+    async fn publish(&self, subject: &str, id: &str, body: Bytes) -> anyhow::Result<Receipt> {
+        let receipt = self.publisher.publish(subject, id, body.clone()).await?;
+        match receipt.await {
+            Ok(bus::Stored { stream, sequence, duplicate }) => Ok(Receipt::Stored { stream, sequence, duplicate }),
+            Err(bus::Error::NoStreamFor(_)) => {
+                self.publisher.publish_core(subject, body).await?;
+                Ok(Receipt::Sent)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn flush(&self) -> anyhow::Result<()> {
-        match *self {}
+        self.bus.flush().await;
+        Ok(())
     }
 }
 
 /// Connects to the broker, without waiting for one that does not answer.
-pub(super) async fn connect(_: &config::Nats) -> anyhow::Result<impl Broker + use<>> {
-    unwired::<Absent>("the broker")
+pub(super) async fn connect(nats: &config::Nats) -> anyhow::Result<impl Broker + use<>> {
+    let bus = bus::connect(&settings(nats), "shipwatch-cli", Patience::FailFast).await.map_err(usage)?;
+    let publisher = bus.publisher();
+    Ok(Connected { bus, publisher })
+}
+
+/// Settings that cannot work are wrong usage.
+fn usage(error: bus::Error) -> anyhow::Error {
+    match error.kind() {
+        bus::Kind::Usage => Usage(error.to_string()).into(),
+        _ => error.into(),
+    }
+}
+
+fn settings(nats: &config::Nats) -> bus::Settings {
+    bus::Settings {
+        urls: nats.urls.iter().map(|u| u.reveal().to_owned()).collect(),
+        creds: nats.creds.clone(),
+        nkey: nats.nkey.as_ref().map(|nkey| match nkey {
+            Nkey::Seed(seed) => seed.reveal().to_owned(),
+            Nkey::File(path) => path.display().to_string(),
+        }),
+        user: nats.user.clone(),
+        password: nats.password.as_ref().map(|p| p.reveal().to_owned()),
+        token: nats.token.as_ref().map(|t| t.reveal().to_owned()),
+        context: nats.context.clone(),
+        domain: nats.domain.clone(),
+        api_prefix: nats.api_prefix.clone(),
+        inbox_prefix: None,
+        tls: bus::Tls {
+            ca: nats.tls.ca.clone(),
+            cert: nats.tls.client.as_ref().map(|c| c.cert.clone()),
+            key: nats.tls.client.as_ref().map(|c| c.key.clone()),
+            first: nats.tls.first,
+        },
+    }
+}
+
+/// The checked configuration as the application takes it.
+fn application(config: &Config) -> app::Config {
+    let change = |event: &IssueEvent| match event {
+        IssueEvent::Opened => ChangeKind::Opened,
+        IssueEvent::Updated => ChangeKind::Updated,
+        IssueEvent::Reopened => ChangeKind::Reopened,
+        IssueEvent::Resolved => ChangeKind::Resolved,
+    };
+    let (host, port) = config.query.listen.host_and_port();
+    let keep_events = config.retention.events.get();
+    app::Config {
+        nats: settings(&config.nats),
+        stream: config.nats.stream.clone(),
+        durable: config.nats.durable.clone(),
+        data_dir: config.data_dir.clone(),
+        listen: (host.to_owned(), port),
+        public_url: config.query.public_url.clone().unwrap_or_default(),
+        event_size: config.limits.event_size.bytes() as usize,
+        rules: RuleSet::builtin(),
+        settings: Settings {
+            tasks: TaskNames {
+                open: config.tasks.open_issue.clone(),
+                update: config.tasks.update_issue.clone(),
+                close: config.tasks.close_issue.clone(),
+                check: config.tasks.check_issues.clone(),
+            },
+            issue_events: config.issue_events.iter().map(change).collect(),
+            keep_events,
+            public_url: String::new(),
+        },
+        store: store::Options {
+            keep_events,
+            keep_resolved: config.retention.resolved_issues.get(),
+            ..store::Options::default()
+        },
+    }
+}
+
+/// Starts the service in this process.
+pub(super) async fn start(config: &Config) -> anyhow::Result<App> {
+    let metrics = query::Metrics::new(metrics::install()?);
+    App::start(application(config), metrics).await
 }
 
 /// Runs the service until it is told to stop.
-pub(super) async fn serve(_: Config) -> anyhow::Result<ExitCode> {
-    unwired("the service")
+pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let app = start(&config).await?;
+    stop_on_signal(app.stop_token());
+    let result = app.join().await;
+    if let Err(error) = result {
+        return match error.downcast::<bus::Error>() {
+            Ok(error) => Err(usage(error)),
+            Err(error) => Err(error).context("the service ended"),
+        };
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Plays the demo.
-pub(super) async fn demo(_: &demo::Args) -> anyhow::Result<ExitCode> {
-    unwired("the demo")
+/// The first SIGTERM or SIGINT asks for an orderly end, the second leaves at once.
+pub(super) fn stop_on_signal(stop: CancellationToken) {
+    tokio::spawn(async move {
+        signal().await;
+        tracing::info!("stopping: finishing what is in hand; once more leaves at once");
+        stop.cancel();
+        signal().await;
+        std::process::exit(1);
+    });
 }
 
-fn unwired<T>(what: &str) -> anyhow::Result<T> {
-    anyhow::bail!("{what} is not part of this build")
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    let _ = tokio::signal::ctrl_c().await;
 }

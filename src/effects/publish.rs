@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::outbox::Outbox;
-use crate::backoff::Backoff;
-use crate::bus::{PublishError, Publisher};
+use crate::backoff::{Backoff, Waits};
+use crate::bus::{Error, Publisher};
 use crate::domain::ids::Position;
 use crate::domain::messages::Message;
 use crate::domain::row::Own;
@@ -45,7 +45,7 @@ pub async fn run(
 ) {
     let mut acks = FuturesUnordered::new();
     let mut again: Vec<Due> = Vec::new();
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::broker().waits();
     let mut open = true;
     let mut outage = false;
     while open || !acks.is_empty() || !again.is_empty() {
@@ -72,23 +72,22 @@ pub async fn run(
             if !outbox.owes(due.own()) {
                 continue;
             }
-            let sent = publisher
-                .publish(&due.message.subject, Some(&due.message.id.to_string()), due.message.body.clone())
-                .await;
+            let sent =
+                publisher.publish(&due.message.subject, &due.message.id.to_string(), due.message.body.clone()).await;
             let started = Instant::now();
             let publisher = publisher.clone();
             acks.push(async move {
                 let result = match sent {
-                    Ok(ack) => ack.await.map(|_| ()),
+                    Ok(receipt) => receipt.await.map(|_| ()),
                     Err(e) => Err(e),
                 };
                 let result = match result {
                     // A foreign stream without the subject: whoever listens now hears it, nobody later.
-                    Err(PublishError::NoStream(_)) => {
+                    Err(Error::NoStreamFor(_)) => {
                         publisher.publish_core(&due.message.subject, due.message.body.clone()).await
                     }
                     // Sending it again would not make it smaller.
-                    Err(PublishError::TooLarge) => {
+                    Err(Error::TooLarge { .. }) => {
                         tracing::error!(subject = %due.message.subject, id = %due.message.id, "a message is larger than the broker takes; it is given up");
                         Ok(())
                     }
@@ -101,10 +100,10 @@ pub async fn run(
 }
 
 fn settle(
-    (due, took, result): (Due, Duration, Result<(), PublishError>),
+    (due, took, result): (Due, Duration, Result<(), Error>),
     outbox: &Outbox,
     again: &mut Vec<Due>,
-    backoff: &mut Backoff,
+    backoff: &mut Waits,
     outage: &mut bool,
 ) {
     match result {

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use serde_json::Value;
+
 use crate::cli::client::{Client, ServerArgs};
 use crate::cli::listing::{Listing, PageArgs, text};
 use crate::cli::output::{self, OutputArgs};
@@ -117,25 +119,28 @@ impl Args {
 pub(in crate::cli) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.server)?;
     let issues = Listing::get(&client, &["issues"], &args.query(), &args.page).await?;
-    issues.print(args.output.output, "issue", |items| {
-        let columns = ["NO", "STATE", "SEVERITY", "CHECK", "SCOPE", "SEEN", "AGE", "LAST", "TITLE"];
-        let mut table = output::table(&columns).right(0).right(5).right(6).right(7);
-        for issue in items {
-            let get = |path: &[&str]| text(issue, path);
-            let scope = [&["scope", "resourceType"], &["scope", "resourceName"], &["scope", "resourceNamespace"]];
-            table.row([
-                get(&["number"]),
-                get(&["state"]),
-                get(&["severity"]),
-                get(&["check"]),
-                scope.map(|path| get(path)).join("/"),
-                get(&["occurrences"]),
-                age(&get(&["detectedAt"])),
-                age(&get(&["lastSeenAt"])),
-                get(&["title"]),
-            ]);
-        }
-        table.text()
-    })?;
+    issues.print(args.output.output, "issue", issue_table)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The table of issues, as the list and the demo show it.
+pub(in crate::cli) fn issue_table(items: &[Value]) -> String {
+    let columns = ["NO", "STATE", "SEVERITY", "CHECK", "SCOPE", "SEEN", "AGE", "LAST", "TITLE"];
+    let mut table = output::table(&columns).right(0).right(5).right(6).right(7);
+    for issue in items {
+        let get = |path: &[&str]| text(issue, path);
+        let scope = [&["scope", "resourceType"], &["scope", "resourceName"], &["scope", "resourceNamespace"]];
+        table.row([
+            get(&["number"]),
+            get(&["state"]),
+            get(&["severity"]),
+            get(&["check"]),
+            scope.map(|path| get(path)).join("/"),
+            get(&["occurrences"]),
+            age(&get(&["detectedAt"])),
+            age(&get(&["lastSeenAt"])),
+            get(&["title"]),
+        ]);
+    }
+    table.text()
 }

@@ -4,6 +4,8 @@ mod history;
 mod list;
 mod show;
 
+pub(in crate::cli) use list::issue_table;
+
 use std::process::ExitCode;
 
 use clap::Subcommand;

@@ -1,0 +1,34 @@
+# The commands of the README. `make help` lists them.
+
+# Where cargo builds; the user may have moved it.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Prints the path of a nats-server, installing one where there is none.
+BROKER := NATS_SERVER="$$(deploy/nats-server.sh)" && export NATS_SERVER
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint fmt
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Play an afternoon of deliveries and watch issues open and close (ONESHOT=1 ends by itself)
+	@$(BROKER) && cargo build --release --locked --bin shipwatch \
+		&& exec $(TARGET)/release/shipwatch demo $(if $(filter-out 0 no false,$(ONESHOT)),--oneshot) $(DEMO_ARGS)
+
+test: lint ## Formatting, lints, documentation and all tests
+	@$(BROKER) && echo "with $$NATS_SERVER, $$($$NATS_SERVER --version)" \
+		&& cargo test --locked --doc --quiet \
+		&& if cargo nextest --version >/dev/null 2>&1; \
+			then cargo nextest run --locked --no-fail-fast $(TEST_ARGS); \
+			else cargo test --locked --no-fail-fast --lib --bins --tests $(TEST_ARGS); fi
+
+bench: ## Measure the transport alone and Shipwatch on one broker, side by side
+	@$(BROKER) && cargo bench --locked --bench throughput $(if $(BENCH_ARGS),-- $(BENCH_ARGS))
+
+lint: ## Formatting, clippy and rustdoc, warnings as errors
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+
+fmt: ## Format the code
+	cargo fmt
