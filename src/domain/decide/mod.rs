@@ -9,6 +9,8 @@ mod tasks;
 mod transition;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
 mod tests;
