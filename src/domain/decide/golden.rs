@@ -71,7 +71,9 @@ fn every_sample_is_decided_as_written_down() {
         }
         for (_, state) in &decided.keys {
             let issue = state.as_ref().and_then(|s| s.marks.issue.as_ref());
-            issue.map(|i| writeln!(text, "  #{} {} {}: {}", i.number, i.state, i.severity, i.title).unwrap());
+            if let Some(i) = issue {
+                writeln!(text, "  #{} {} {}: {}", i.number, i.state, i.severity, i.title).unwrap();
+            }
         }
         for message in messages {
             writeln!(text, "  causes {}", message.subject).unwrap();
