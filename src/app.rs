@@ -189,6 +189,13 @@ async fn work(
     };
     let gave_up = CancellationToken::new();
     let publishing = tokio::spawn(publish::run(outbox, bus.publisher(), to_publish, gave_up.clone()));
+    // Counted from the request to stop: a fold that waits for a publisher that cannot publish is let go as well.
+    let (stopping, giving_up) = (stop.clone(), gave_up.clone());
+    let grace = tokio::spawn(async move {
+        stopping.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+        giving_up.cancel();
+    });
     readiness.ready();
     let result = pipeline.run(stop).await;
     readiness.not("stopping");
@@ -197,6 +204,7 @@ async fn work(
         gave_up.cancel();
         tracing::warn!("stopped with messages owed; they are sent after the next start");
     }
+    grace.abort();
     bus.flush().await;
     result
 }

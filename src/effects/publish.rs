@@ -1,6 +1,6 @@
 //! The publisher: takes what the outbox owes and does not rest until the stream has it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::bus::{Error, Publisher, Receipt};
 use crate::crash;
 use crate::domain::ids::Position;
 use crate::domain::messages::Message;
-use crate::domain::row::Own;
+use crate::domain::row::{Own, OwnKind};
 use crate::metrics;
 
 /// A message that is owed, ready to be sent.
@@ -37,7 +37,7 @@ const WINDOW: usize = 2048;
 
 /// Publishes what comes in until the sender is dropped and all is acknowledged, or `stop` is cancelled.
 ///
-/// Messages are sent in the order given, so `started` goes out before `finished`. One that was not acknowledged is sent
+/// Messages are sent in the order given, and a `finished` only once the stream has its `started`. One that was not acknowledged is sent
 /// again under the same id, which the stream recognises.
 pub async fn run(
     outbox: Arc<Outbox>,
@@ -48,6 +48,8 @@ pub async fn run(
     let mut acks = FuturesUnordered::new();
     let mut queue: VecDeque<Due> = VecDeque::new();
     let mut again: Vec<Due> = Vec::new();
+    // What a line causes waits for its `started`: sent together, a failure of the first would turn their order.
+    let mut held: HashMap<Position, Vec<Due>> = HashMap::new();
     let mut backoff = Backoff::broker().waits();
     let mut open = true;
     let mut outage = false;
@@ -63,7 +65,8 @@ pub async fn run(
             tokio::select! {
                 biased;
                 Some(settled) = acks.next(), if !acks.is_empty() => {
-                    settle(settled, &outbox, &mut again, &mut backoff, &mut outage);
+                    let taken = settle(settled, &outbox, &mut again, &mut backoff, &mut outage);
+                    queue.extend(taken.and_then(|of| held.remove(&of)).into_iter().flatten());
                 }
                 batch = due.recv(), if open && acks.len() < WINDOW && again.is_empty() => match batch {
                     Some(batch) => queue.extend(batch),
@@ -75,6 +78,12 @@ pub async fn run(
         }
         let Some(due) = queue.pop_front() else { continue };
         if !outbox.owes(due.own()) {
+            // Seen in the stream meanwhile; what waited for it may go.
+            queue.extend(held.remove(&due.of).into_iter().flatten());
+            continue;
+        }
+        if due.message.kind != OwnKind::Started && outbox.owes(Own { of: due.of, kind: OwnKind::Started }) {
+            held.entry(due.of).or_default().push(due);
             continue;
         }
         crash::point("before-publish");
@@ -87,7 +96,8 @@ pub async fn run(
                 biased;
                 sent = &mut sending => break sent,
                 Some(settled) = acks.next(), if !acks.is_empty() => {
-                    settle(settled, &outbox, &mut again, &mut backoff, &mut outage);
+                    let taken = settle(settled, &outbox, &mut again, &mut backoff, &mut outage);
+                    queue.extend(taken.and_then(|of| held.remove(&of)).into_iter().flatten());
                 }
                 () = stop.cancelled() => return,
             }
@@ -117,13 +127,15 @@ async fn confirmed(publisher: Publisher, due: Due, sent: Result<Receipt, Error>)
     (due, started.elapsed(), result)
 }
 
+/// The line whose message is in the stream now; none where it has to be sent again.
 fn settle(
     (due, took, result): (Due, Duration, Result<(), Error>),
     outbox: &Outbox,
     again: &mut Vec<Due>,
     backoff: &mut Waits,
     outage: &mut bool,
-) {
+) -> Option<Position> {
+    let taken = result.is_ok().then_some(due.of);
     match result {
         Ok(()) => {
             crash::point("after-publish");
@@ -142,4 +154,5 @@ fn settle(
         }
     }
     metrics::outbox_depth(outbox.depth());
+    taken
 }

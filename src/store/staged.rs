@@ -249,7 +249,11 @@ impl Lookup for Staged {
     }
 
     fn numbered(&self, number: u64) -> Option<KeyId> {
-        self.numbers.get(&number).copied().or_else(|| self.shared.catalog.read().numbered(number))
+        let stored = || self.shared.catalog.read().numbered(number);
+        let id = self.numbers.get(&number).copied().or_else(stored)?;
+        // The key may have lost that issue in this group, or have another one now.
+        let has = self.key(id).is_some_and(|s| s.marks.issue.as_ref().is_some_and(|i| i.number == number));
+        has.then_some(id)
     }
 
     fn keys_with_scope(&self, scope: &Scope) -> Vec<KeyId> {

@@ -10,7 +10,7 @@ use crate::domain::ids::{KeyId, Position};
 use crate::domain::issue::{ChangeKind, KeyState, Marks, State};
 use crate::domain::keptn::{Phase, Type, task_type};
 use crate::domain::lookup::{Lookup, Unreadable};
-use crate::domain::row::{Mark, Row};
+use crate::domain::row::{Mark, Recorded, Row};
 use crate::domain::rules::{Resolves, Verdict};
 use crate::domain::time::Time;
 
@@ -20,7 +20,9 @@ pub(super) fn is_withdrawn(rows: &[Arc<Row>], ty: &str, triggered_id: Option<&st
     else {
         return false;
     };
-    rows.iter().filter_map(|row| recorded(row)?.head.as_ref()).any(|head| {
+    // One that was parked or is only a replay takes nothing back: it has no run.
+    let counts = |r: &&Recorded| r.decision.fate != Fate::Parked && r.decision.run.as_deref() == Some(triggered_id);
+    rows.iter().filter_map(|row| recorded(row)).filter(counts).filter_map(|r| r.head.as_ref()).any(|head| {
         head.triggered_id.as_deref() == Some(triggered_id)
             && matches!(Type::parse(&head.ty), Some(Type::Task { task: t, phase: Phase::Invalidated }) if t == task)
     })

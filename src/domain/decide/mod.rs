@@ -37,6 +37,12 @@ pub use own::Memory;
 pub(crate) use request::salvage;
 pub use tasks::TaskNames;
 
+/// Extension of events that are sent again for other consumers: recorded, and the cause of nothing.
+const REPLAY: &str = "shipwatchreplay";
+
+/// Why such an event decides nothing.
+const REPLAYED: &str = "marked as a replay, which causes nothing";
+
 /// Says what an event means. The rules in force, and those that were in force earlier.
 pub trait Judge {
     /// Applies the rule set with this short hash, or the current one where it is not known any more.
@@ -235,13 +241,13 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
     }
 
     fn event(&self, event: &Event, head: &Head, verdict: Verdict) -> Result<Effect, Unreadable> {
-        if event.extensions.contains_key("shipwatchreplay") {
-            return Ok(Effect::new(Fate::Recorded, "marked as a replay, which causes nothing"));
+        if event.extensions.contains_key(REPLAY) {
+            return Ok(Effect::new(Fate::Recorded, REPLAYED));
         }
         if self.seen_before(&head.origin)? {
             return Ok(Effect::new(Fate::Duplicate(Layer::Id), "an event with this source and id has been handled"));
         }
-        if event.source == SOURCE || event.source.starts_with("shipwatch/control") {
+        if event.source == SOURCE || event.source == "shipwatch/control" {
             return Ok(Effect::new(Fate::Own, "published by Shipwatch"));
         }
         let keptn = Type::parse(&event.ty);
@@ -297,6 +303,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         Ok(rows.iter().filter_map(|row| recorded(row)).any(|r| {
             r.head.as_ref().is_some_and(|h| h.origin == *origin)
                 && (r.decision.fate != Fate::Parked || r.decision.answer.is_some())
+                && r.decision.why != REPLAYED
         }))
     }
 

@@ -172,6 +172,9 @@ fn scope(field: &str, value: &Value) -> Result<PartScope, String> {
 /// What can still be told of a message that is no valid event: enough to answer a trigger.
 pub(crate) fn salvage(payload: &[u8]) -> Option<Event> {
     let object: Map<String, Value> = serde_json::from_slice(payload).ok()?;
+    if object.contains_key(super::REPLAY) {
+        return None;
+    }
     let text = |name: &str| object.get(name).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned);
     Some(Event {
         id: text("id")?,

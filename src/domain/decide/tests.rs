@@ -299,3 +299,29 @@ proptest::proptest! {
         proptest::prop_assert_eq!(plain(&once), plain(&twice));
     }
 }
+
+#[test]
+fn a_parked_or_replayed_invalidation_takes_nothing_back() {
+    let base = json!({"specversion":"1.0","id":"i","source":"user","type":"sh.keptn.event.test.invalidated",
+        "triggeredid":"r1","data":{}});
+    let mut parked = base.clone();
+    parked["data"] = "text".into();
+    let mut replayed = base;
+    replayed["shipwatchreplay"] = "p".into();
+    for invalidated in [parked, replayed] {
+        let mut m = Model::default();
+        m.feed(&invalidated);
+        assert_eq!(fate(&mut m, &finished("1", "test", "r1", "fail", 1)), Fate::Applied);
+    }
+}
+
+#[test]
+fn a_replayed_copy_causes_nothing_and_stands_in_nobodys_way() {
+    let mut m = Model::default();
+    let mut copy = trigger("t", "open-issue", json!({}), 1);
+    copy["shipwatchreplay"] = "p".into();
+    assert!(m.feed(&copy).1.is_empty());
+    copy.as_object_mut().unwrap().remove("specversion");
+    assert!(m.feed(&copy).1.is_empty());
+    assert_eq!(m.feed(&trigger("t", "open-issue", json!({}), 1)).1.len(), 3);
+}
