@@ -143,7 +143,7 @@ async fn work(
         subjects: config.rules.subjects().to_vec(),
         durable: config.durable.clone(),
     };
-    let reached = store.progress();
+    let reached = store.progress().reached;
     let known = bus::Reached {
         stream: reached.as_ref().map(|r| r.stream.clone()),
         sequence: reached.as_ref().map_or(0, |r| r.sequence),
@@ -227,11 +227,11 @@ fn begin(reached: Option<Reached>, attached: &bus::Attached) -> Reached {
 
 /// What an earlier life still owes: messages of the lines behind the cursor that have not been seen in the stream.
 fn owed(store: &Store, settings: &Settings) -> anyhow::Result<Outbox> {
-    let published = store.published();
+    let published = store.progress().published.unwrap_or_default();
     let outbox = Outbox::starting_at(published);
     let reader = store.reader();
     let mut seen: Vec<Own> = Vec::new();
-    for row in reader.journal(Some(Position::from_u64(published.to_u64() + 1)), false) {
+    for row in reader.rows_from(Position::from_u64(published.to_u64() + 1)) {
         let row = row?;
         match &row.entry {
             Entry::Own(own) => seen.push(*own),

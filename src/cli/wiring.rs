@@ -174,8 +174,10 @@ fn application(config: &Config) -> app::Config {
             public_url: String::new(),
         },
         store: store::Options {
-            keep_events,
-            keep_resolved: config.retention.resolved_issues.get(),
+            retention: store::Retention {
+                events: Some(keep_events),
+                resolved_issues: Some(config.retention.resolved_issues.get()),
+            },
             ..store::Options::default()
         },
     }

@@ -23,7 +23,7 @@ pub fn derive(kind: &str, words: &[&str]) -> Uuid {
 /// Where an event stands in the stream: the stream sequence, and the element within a batch message.
 ///
 /// One `u64`, ordered as the fold goes: 48 bits of sequence, 16 bits of element.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(u64);
 

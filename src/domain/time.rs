@@ -30,6 +30,11 @@ impl Time {
         self.0.timestamp()
     }
 
+    /// Nanoseconds within the second.
+    pub fn nanos(self) -> u32 {
+        self.0.timestamp_subsec_nanos()
+    }
+
     /// Milliseconds since 1970.
     pub fn unix_millis(self) -> i64 {
         self.0.timestamp_millis()

@@ -27,12 +27,6 @@ struct State {
     folded: Position,
 }
 
-impl Default for Position {
-    fn default() -> Position {
-        Position::new(0, 0)
-    }
-}
-
 impl Outbox {
     /// An outbox that owes nothing for lines up to `published`.
     pub fn starting_at(published: Position) -> Outbox {

@@ -17,10 +17,10 @@ use crate::domain::decision::{Decision, Fate};
 use crate::domain::event::{Event, Form};
 use crate::domain::ids::Position;
 use crate::domain::issue::ScopeView;
-use crate::domain::lookup::Lookup as _;
 use crate::domain::messages;
 use crate::domain::row::{Entry, Head, Mark, Recorded, Row};
 use crate::domain::time::Time;
+use crate::store::Direction;
 
 /// Journal lines one request looks at, at most. `nextCursor` goes on from there.
 const SCAN: usize = 100_000;
@@ -76,8 +76,8 @@ enum Shown {
     Own { body: Value },
 }
 
-fn line(state: &State, row: Row) -> Result<Option<Line>, Problem> {
-    let Row { position, stream_time, entry } = row;
+fn line(state: &State, row: &Row) -> Result<Option<Line>, Problem> {
+    let Row { position, stream_time, entry } = row.clone();
     Ok(Some(match entry {
         Entry::Event(recorded) => Line {
             position,
@@ -206,7 +206,8 @@ fn scan(
     let everything = wanted.anything();
     let (mut data, mut total, mut skipped, mut next, mut seen) = (Vec::new(), 0u64, 0, None, 0);
     let mut last = None;
-    for row in state.reader.journal(before, true) {
+    let upto = before.unwrap_or(Position::from_u64(u64::MAX));
+    for row in state.reader.journal(..=upto, Direction::Backward) {
         let row = row?;
         let position = row.position;
         seen += 1;
@@ -215,7 +216,7 @@ fn scan(
             break;
         }
         last = Some(position);
-        let Some(line) = line(state, row)? else { continue };
+        let Some(line) = line(state, &row)? else { continue };
         if !wanted.fits(&line) {
             continue;
         }
@@ -246,13 +247,13 @@ fn by_context(
     let mut lines = Vec::new();
     let mut positions = Vec::new();
     for context in &wanted.contexts {
-        positions.extend(state.reader.find(Mark::Context(context))?);
+        positions.extend(state.reader.positions(Mark::Context(context).hash())?);
     }
     positions.sort_unstable();
     positions.dedup();
     for position in positions.into_iter().rev() {
-        let Some(row) = state.reader.line(position)? else { continue };
-        lines.extend(line(state, row)?.filter(|l| wanted.fits(l)));
+        let Some(row) = state.reader.row(position)? else { continue };
+        lines.extend(line(state, &row)?.filter(|l| wanted.fits(l)));
     }
     let total = lines.len() as u64;
     let start = match after {
@@ -348,7 +349,7 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
             let mut replies = Vec::new();
             for message in messages::again(row, &state.reader, &state.settings)? {
                 let id = message.id.to_string();
-                let rows = state.reader.rows(Mark::EventId(&id))?;
+                let rows = state.reader.rows(Mark::EventId(&id).hash())?;
                 let seen = rows.iter().any(|r| matches!(r.entry, Entry::Own(own) if own.of == row.position));
                 replies.push(Reply { id: message.id, ty: message.subject, seen });
             }
@@ -396,7 +397,7 @@ pub async fn one(
 
 fn find(state: &State, id: &str, source: Option<&str>) -> Result<DecisionView, Problem> {
     let mut fit: Vec<Arc<Row>> = Vec::new();
-    for row in state.reader.rows(Mark::EventId(id))? {
+    for row in state.reader.rows(Mark::EventId(id).hash())? {
         let matches = match &row.entry {
             Entry::Event(r) => {
                 r.head.as_ref().is_some_and(|h| h.origin.id == id && source.is_none_or(|s| s == h.origin.source))
@@ -441,8 +442,8 @@ pub struct ParkedView {
     pub at: Time,
 }
 
-fn parked_view(row: Row) -> Option<ParkedView> {
-    let Row { position, stream_time, entry } = row;
+fn parked_view(row: &Row) -> Option<ParkedView> {
+    let Row { position, stream_time, entry } = row.clone();
     let Entry::Event(recorded) = entry else { return None };
     let Recorded { subject, decision, payload, .. } = *recorded;
     let text = String::from_utf8(payload.to_vec());
@@ -472,20 +473,17 @@ pub async fn parked(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
         }
     };
     let list = tokio::task::spawn_blocking(move || -> Result<List<ParkedView>, Problem> {
-        let total = state.reader.parked_len();
+        let total = state.reader.parked_count() as u64;
         let mut data = Vec::new();
         let mut more = false;
         let skip = if after.is_some() { 0 } else { offset };
-        let positions = state.reader.parked().rev().filter(|p| match (p, after) {
-            (Ok(p), Some(after)) => *p < after,
-            _ => true,
-        });
+        let positions = state.reader.parked().into_iter().rev().filter(|p| after.is_none_or(|after| *p < after));
         for position in positions.skip(skip) {
             if data.len() == limit {
                 more = true;
                 break;
             }
-            data.extend(state.reader.line(position?)?.and_then(parked_view));
+            data.extend(state.reader.row(position)?.as_deref().and_then(parked_view));
         }
         let next_cursor = data.last().filter(|_| more).map(|p: &ParkedView| p.id.clone());
         Ok(List { data, total, limit, offset: skip, next_cursor })
@@ -499,7 +497,7 @@ pub async fn parked(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
 pub async fn parked_one(From(state): From<State>, Path(id): Path<String>) -> Result<Json<ParkedView>, Problem> {
     let missing = || Problem::not_found("Parked message not found", format!("nothing is parked under {id:?}"));
     let position = Position::parse(&id).ok_or_else(missing)?;
-    let is_parked = state.reader.parked().any(|p| p.is_ok_and(|p| p == position));
-    let row = if is_parked { state.reader.line(position)? } else { None };
-    row.and_then(parked_view).map(Json).ok_or_else(missing)
+    let is_parked = state.reader.parked().contains(&position);
+    let row = if is_parked { state.reader.row(position)? } else { None };
+    row.as_deref().and_then(parked_view).map(Json).ok_or_else(missing)
 }

@@ -16,7 +16,6 @@ use super::{Problem, State};
 use crate::domain::decision::Change;
 use crate::domain::ids::{self, KeyId};
 use crate::domain::issue::{ChangeKind, IssueType, KeyState, Related, ScopeView, Severity, State as IssueState, View};
-use crate::domain::lookup::Lookup as _;
 use crate::domain::row::{Entry, Mark as RowMark};
 use crate::domain::time::Time;
 use crate::store::catalog::{Catalog, Field};
@@ -317,7 +316,7 @@ pub async fn history(
 
 fn history_of(state: &State, id: KeyId) -> Result<Vec<HistoryItem>, Problem> {
     let mut items = Vec::new();
-    for row in state.reader.rows(RowMark::Key(id))? {
+    for row in state.reader.rows(RowMark::Key(id).hash())? {
         let Entry::Event(recorded) = &row.entry else { continue };
         let Some(head) = &recorded.head else { continue };
         let decision = &recorded.decision;

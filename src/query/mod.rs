@@ -93,7 +93,7 @@ impl Metrics {
 
     fn render(&self) -> String {
         if let Some(reader) = &*self.reader.read() {
-            metrics::parked(reader.parked_len());
+            metrics::parked(reader.parked_count() as u64);
             let catalog = reader.catalog();
             for state in IssueState::ALL {
                 for severity in Severity::ALL {

@@ -17,7 +17,7 @@ pub async fn health(From(state): From<State>) -> Response {
     let took = started.elapsed().as_secs_f64();
     let up = why_not.is_none();
     let word = |up: bool| if up { "UP" } else { "DOWN" };
-    let progress = state.reader.progress();
+    let progress = state.reader.progress().reached;
     let gap: Option<Value> = state.readiness.missing().map(|(from, to)| json!({ "from": from, "to": to }));
     let body = json!({
         "status": word(up),
@@ -30,7 +30,7 @@ pub async fn health(From(state): From<State>) -> Response {
                 "details": {
                     "connection_status": "embedded", "response_time_seconds": took,
                     "open_connections": 1, "idle_connections": 0, "max_open_connections": 1,
-                    "issues": issues, "events": state.reader.journal_len(), "parked": state.reader.parked_len(),
+                    "issues": issues, "events": state.reader.journal_len(), "parked": state.reader.parked_count(),
                 },
             },
             "stream": {

@@ -77,6 +77,11 @@ impl Catalog {
         self.scopes.iter().map(|(id, s)| (*id, s))
     }
 
+    /// All keys, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = (KeyId, &Arc<KeyState>)> {
+        self.keys.iter().map(|(id, s)| (*id, s))
+    }
+
     /// The key of the issue with this number.
     pub fn numbered(&self, number: u64) -> Option<KeyId> {
         self.numbers.get(&u32::try_from(number).ok()?).copied()

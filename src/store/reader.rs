@@ -1,22 +1,36 @@
-//! Reads for the query endpoint. Holds no writer.
+//! What others may see of the store. Cannot write.
 
+use std::collections::VecDeque;
+use std::ops::RangeBounds;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLockReadGuard;
+use sled::IVec;
 
 use super::catalog::Catalog;
-use super::space::{self, JOURNAL, PARKED, key};
-use super::{Error, Shared, journal_key, position_of, record};
+use super::error::Error;
+use super::record::Fold;
+use super::segment::Segment;
+use super::shared::Shared;
 use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{KeyState, Scope, ScopeState};
 use crate::domain::lookup::{Lookup, Unreadable};
 use crate::domain::row::{Mark, Row};
-use crate::domain::stream::Reached;
 
-/// A read-only view of the store; clones share it.
-#[derive(Clone, Debug)]
+/// Reads of the committed state. Cheap to clone; the folder stays open as long as one is held.
+#[derive(Clone)]
 pub struct Reader {
     shared: Arc<Shared>,
+}
+
+/// Which way the journal is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the oldest line on.
+    Forward,
+    /// From the newest line back.
+    Backward,
 }
 
 impl Reader {
@@ -24,93 +38,102 @@ impl Reader {
         Reader { shared }
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    /// All keys, scopes and issues. Held for short: commits wait for it.
+    /// All keys and scopes. The next commit waits while the guard is held: look up, clone what is needed, let go. Never take it
+    /// twice in one thread.
     pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.shared.catalog.read()
-    }
-
-    /// The last position that readers see. Lines of a group are in sled a moment before its issues are in the catalogue.
-    fn visible(&self) -> Position {
-        let meta = self.shared.meta.read();
-        meta.reached.as_ref().map_or(Position::new(0, 0), |r| r.position(r.sequence, u16::MAX))
-    }
-
-    /// How far the fold is.
-    pub fn progress(&self) -> Option<Reached> {
-        self.shared.meta.read().reached.clone()
-    }
-
-    /// Lines in the journal.
-    pub fn journal_len(&self) -> u64 {
-        self.shared.meta.read().lines
-    }
-
-    /// Messages that are parked.
-    pub fn parked_len(&self) -> u64 {
-        self.shared.meta.read().parked
-    }
-
-    /// Bytes the folder takes.
-    pub fn size_on_disk(&self) -> u64 {
-        let meta = self.shared.tree.len();
-        meta as u64
     }
 
     /// One journal line.
     ///
     /// # Errors
-    /// Where the store cannot be read.
-    pub fn line(&self, position: Position) -> Result<Option<Row>, Error> {
-        if position > self.visible() {
-            return Ok(None);
-        }
-        let Some(value) = space::get(&self.shared.tree, &journal_key(position))? else { return Ok(None) };
-        Ok(Some(record::decode_row(position, &value)?.0))
+    /// When it cannot be read.
+    pub fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Error> {
+        self.shared.row(position)
     }
 
-    /// Journal lines from a position on, or, backwards, from it towards the beginning.
-    pub fn journal(
-        &self,
-        from: Option<Position>,
-        backwards: bool,
-    ) -> Box<dyn Iterator<Item = Result<Row, Error>> + '_> {
-        let tree = &self.shared.tree;
-        let read = move |entry: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (key, stored) = entry?;
-            let value = space::whole(tree, &key, stored)?;
-            Ok(record::decode_row(position_of(&key)?, &value)?.0)
-        };
-        let last = self.visible();
-        if backwards {
-            let end = from.map_or(last, |p| p.min(last));
-            Box::new(tree.range(key(JOURNAL, &[])..=journal_key(end)).rev().map(read))
-        } else {
-            let start = from.unwrap_or(Position::new(0, 0));
-            if start > last {
-                return Box::new(std::iter::empty());
-            }
-            Box::new(tree.range(journal_key(start)..=journal_key(last)).map(read))
-        }
-    }
-
-    /// Positions of parked lines, oldest first.
-    pub fn parked(&self) -> impl DoubleEndedIterator<Item = Result<Position, Error>> + '_ {
-        self.shared.tree.scan_prefix([PARKED]).keys().map(|key| position_of(&key?))
-    }
-
-    /// Positions of lines that may carry a mark, oldest first.
+    /// Where the lines are that may carry a mark ([`crate::domain::row::Mark::hash`]), oldest first.
     ///
     /// # Errors
-    /// Where the store cannot be read.
-    pub fn find(&self, mark: Mark<'_>) -> Result<Vec<Position>, Error> {
-        let last = self.visible();
-        let mut found = self.shared.postings.read().find(&self.shared.tree, mark.hash())?.into_vec();
-        found.retain(|position| *position <= last);
-        Ok(found)
+    /// When the index cannot be read.
+    pub fn positions(&self, mark: u64) -> Result<Vec<Position>, Error> {
+        self.shared.find(mark)
+    }
+
+    /// The lines that may carry a mark, oldest first. Compare: another mark may have the same hash.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn rows(&self, mark: u64) -> Result<Vec<Arc<Row>>, Error> {
+        self.positions(mark)?.into_iter().filter_map(|position| self.row(position).transpose()).collect()
+    }
+
+    /// The lines of the journal in `range`.
+    pub fn journal(&self, range: impl RangeBounds<Position>, direction: Direction) -> Journal {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let number = Position::to_u64;
+        let from = match range.start_bound() {
+            Included(p) => Some(number(*p)),
+            Excluded(p) => number(*p).checked_add(1),
+            Unbounded => Some(0),
+        };
+        let to = match range.end_bound() {
+            Included(p) => Some(number(*p)),
+            Excluded(p) => number(*p).checked_sub(1),
+            Unbounded => Some(u64::MAX),
+        };
+        Journal {
+            shared: self.shared.clone(),
+            span: from.zip(to).filter(|(from, to)| from <= to),
+            direction,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// The lines from `position` on, oldest first: at start, those behind [`Fold::published`] give what is still to be published.
+    pub fn rows_from(&self, position: Position) -> Journal {
+        self.journal(position.., Direction::Forward)
+    }
+
+    /// Lines in the journal.
+    pub fn journal_len(&self) -> u64 {
+        self.shared.state.read().fold.kept
+    }
+
+    /// The positions of all parked lines, oldest first.
+    pub fn parked(&self) -> Vec<Position> {
+        self.shared.state.read().parked.iter().copied().collect()
+    }
+
+    /// How many lines are parked.
+    pub fn parked_count(&self) -> usize {
+        self.shared.state.read().parked.len()
+    }
+
+    /// How far the fold is.
+    pub fn progress(&self) -> Fold {
+        self.shared.state.read().fold.clone()
+    }
+
+    /// Bytes of the database on disk.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn size_on_disk(&self) -> Result<u64, Error> {
+        self.shared.tree.size_on_disk().map_err(|e| self.shared.engine(e))
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    pub(super) fn segments(&self) -> Vec<Segment> {
+        self.shared.state.read().index.segments().to_vec()
+    }
+
+    /// All records whose key begins with `prefix`.
+    pub(super) fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = Result<(IVec, IVec), Error>> + use<'_> {
+        self.shared.tree.scan_prefix(prefix).map(|entry| entry.map_err(|e| self.shared.engine(e)))
     }
 }
 
@@ -118,42 +141,97 @@ impl Lookup for Reader {
     fn key(&self, id: KeyId) -> Option<Arc<KeyState>> {
         self.catalog().get(id).cloned()
     }
+
     fn scope(&self, id: ScopeId) -> Option<Arc<ScopeState>> {
         self.catalog().scope(id).cloned()
     }
+
     fn numbered(&self, number: u64) -> Option<KeyId> {
         self.catalog().numbered(number)
     }
+
     fn keys_with_scope(&self, scope: &Scope) -> Vec<KeyId> {
         let catalog = self.catalog();
         let ids = catalog.scopes_named(scope);
         ids.into_iter().filter_map(|id| catalog.scope(id)).flat_map(|s| s.keys.clone()).collect()
     }
+
     fn next_number(&self) -> u64 {
-        self.shared.meta.read().next_number
+        self.shared.state.read().fold.next_number
     }
+
     fn rows(&self, mark: Mark<'_>) -> Result<Vec<Arc<Row>>, Unreadable> {
-        let mut rows = Vec::new();
-        for position in self.find(mark).map_err(|e| Unreadable(e.to_string()))? {
-            rows.extend(self.row(position)?);
-        }
-        Ok(rows)
+        Ok(Reader::rows(self, mark.hash())?)
     }
+
+    fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {
+        Ok(self.shared.row(position)?)
+    }
+
     fn first_after(
         &self,
         mark: Mark<'_>,
         after: Position,
         wanted: &dyn Fn(&Row) -> bool,
     ) -> Result<Option<Arc<Row>>, Unreadable> {
-        let found = self.find(mark).map_err(|e| Unreadable(e.to_string()))?;
-        for position in found.into_iter().filter(|p| *p > after) {
-            if let Some(row) = self.row(position)?.filter(|row| wanted(row)) {
+        for position in self.positions(mark.hash())?.into_iter().filter(|p| *p > after) {
+            if let Some(row) = self.shared.row(position)?.filter(|row| wanted(row)) {
                 return Ok(Some(row));
             }
         }
         Ok(None)
     }
-    fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {
-        self.line(position).map(|row| row.map(Arc::new)).map_err(|e| Unreadable(e.to_string()))
+}
+
+/// Lines of the journal, in order; ends with the first error. Lines that come or go meanwhile may or may not be among them.
+pub struct Journal {
+    shared: Arc<Shared>,
+    /// What is still to be read, both ends included.
+    span: Option<(u64, u64)>,
+    direction: Direction,
+    ready: VecDeque<Arc<Row>>,
+}
+
+impl Journal {
+    /// Reads one more block.
+    fn advance(&mut self) -> Result<(), Error> {
+        let Some((from, to)) = self.span.take() else { return Ok(()) };
+        self.shared.check()?;
+        let found = match self.direction {
+            Direction::Forward => self.shared.block_from(Position::from_u64(from))?,
+            Direction::Backward => self.shared.block_before(Some(Position::from_u64(to)))?,
+        };
+        let Some((block, bytes)) = found else { return Ok(()) };
+        let wanted: Vec<Position> = {
+            let state = self.shared.state.read();
+            let here = block.lines().map(|(p, _)| p);
+            here.filter(|p| (from..=to).contains(&p.to_u64()) && state.is_kept(*p) && Some(*p) <= state.fold.last)
+                .collect()
+        };
+        let rows = block.rows(&bytes, |p| wanted.binary_search(&p).is_ok())?;
+        self.ready.extend(rows.into_iter().map(|(row, _)| row));
+        let rest = match self.direction {
+            Direction::Forward => block.last().to_u64().checked_add(1).map(|from| (from, to)),
+            Direction::Backward => block.first().to_u64().checked_sub(1).map(|to| (from, to)),
+        };
+        self.span = rest.filter(|(from, to)| from <= to);
+        Ok(())
+    }
+}
+
+impl Iterator for Journal {
+    type Item = Result<Arc<Row>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.ready.is_empty() && self.span.is_some() {
+            if let Err(e) = self.advance() {
+                return Some(Err(e));
+            }
+        }
+        match self.direction {
+            Direction::Forward => self.ready.pop_front(),
+            Direction::Backward => self.ready.pop_back(),
+        }
+        .map(Ok)
     }
 }

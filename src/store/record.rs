@@ -1,131 +1,107 @@
-//! Stored form of records. Every value begins with its version and decodes through a chain, so that a folder written by
-//! an older version opens.
+//! Stored records: a version byte, then a form that this version alone defines. Decoding goes through a chain, newest first.
 
-use std::cell::RefCell;
-use std::sync::LazyLock;
-
-use bytes::Bytes;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use zstd::bulk::{Compressor, Decompressor};
-use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
-use super::Error;
+use super::error::Error;
 use crate::domain::ids::Position;
-use crate::domain::row::{Entry, Own, Recorded, Row};
-use crate::domain::time::Time;
+use crate::domain::stream::Reached;
 
-/// Version of all records so far.
-const V1: u8 = 1;
+/// A record that is stored under one key of its own.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The version written.
+    const VERSION: u8;
 
-const EVENT: u8 = 0;
-const OWN: u8 = 1;
-
-/// Words that events and decisions are full of. Belongs to version 1 of journal lines: a changed one is a new version.
-static WORDS: &[u8] = include_bytes!("journal.dict");
-static ENCODER: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(WORDS, LEVEL));
-static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(WORDS));
-
-/// Fast: what it saves on disk it saves in sled as well.
-const LEVEL: i32 = 1;
-
-/// No journal line is larger; guards against a damaged length.
-const MOST: usize = 256 << 20;
-
-thread_local! {
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
-/// A journal line without what its key says.
-#[derive(Serialize, Deserialize)]
-struct OwnLine {
-    stream_time: Time,
-    own: Own,
-    marks: Vec<u64>,
-}
-
-/// Stored form of a journal line. `marks` are kept for our own messages only; other lines tell theirs.
-pub fn encode_row(row: &Row, marks: &[u64]) -> Result<Vec<u8>, Error> {
-    match &row.entry {
-        Entry::Own(own) => {
-            let line = OwnLine { stream_time: row.stream_time, own: *own, marks: marks.to_vec() };
-            Ok(postcard::to_extend(&line, vec![V1, OWN])?)
-        }
-        Entry::Event(recorded) => {
-            let head = postcard::to_extend(&row.stream_time, vec![V1, EVENT])?;
-            let mut plain = postcard::to_extend(recorded.as_ref(), Vec::with_capacity(1024 + recorded.payload.len()))?;
-            plain.extend_from_slice(&recorded.payload);
-            let mut value = postcard::to_extend(&(plain.len() as u64), head)?;
-            value.extend_from_slice(&compress(&plain)?);
-            Ok(value)
-        }
+    /// Reads what `version` wrote; none for a version that never was.
+    ///
+    /// When the form changes, the old struct stays beside the new one and gets an arm here that converts it.
+    fn read(version: u8, body: &[u8]) -> Option<postcard::Result<Self>> {
+        (version == Self::VERSION).then(|| postcard::from_bytes(body))
     }
 }
 
-/// Reads a journal line, and the marks kept with it.
-pub fn decode_row(position: Position, value: &[u8]) -> Result<(Row, Vec<u64>), Error> {
-    let (stream_time, rest) = match value {
-        [V1, OWN, rest @ ..] => {
-            let line: OwnLine = postcard::from_bytes(rest)?;
-            let row = Row { position, stream_time: line.stream_time, entry: Entry::Own(line.own) };
-            return Ok((row, line.marks));
-        }
-        [V1, EVENT, rest @ ..] => postcard::take_from_bytes::<Time>(rest)?,
-        _ => return Err(unknown("journal line", value)),
+impl Record for Fold {
+    const VERSION: u8 = 1;
+}
+
+/// Encodes a record with its version byte.
+pub fn encode<T: Record>(record: &T) -> Vec<u8> {
+    let start = vec![T::VERSION];
+    // Writing to memory fails for no type without a length-less sequence, and no record has one.
+    postcard::to_extend(record, start).unwrap_or_default()
+}
+
+/// Decodes a record; `what` names it in the error.
+pub fn decode<T: Record>(bytes: &[u8], what: impl FnOnce() -> String) -> Result<T, Error> {
+    let problem = match bytes.split_first() {
+        None => "it is empty".to_owned(),
+        Some((version, body)) => match T::read(*version, body) {
+            None => format!("version {version} is unknown"),
+            Some(Ok(record)) => return Ok(record),
+            Some(Err(e)) => e.to_string(),
+        },
     };
-    let (length, frame) = postcard::take_from_bytes::<u64>(rest)?;
-    let plain = decompress(frame, usize::try_from(length).unwrap_or(usize::MAX))?;
-    let (mut recorded, payload) = postcard::take_from_bytes::<Recorded>(&plain)?;
-    let start = plain.len() - payload.len();
-    recorded.payload = Bytes::from(plain).slice(start..);
-    Ok((Row { position, stream_time, entry: Entry::Event(Box::new(recorded)) }, Vec::new()))
+    Err(Error::Corrupt { what: what(), problem })
 }
 
-/// When the stream took a journal line, without reading the rest.
-pub fn stream_time(value: &[u8]) -> Result<Time, Error> {
-    match value {
-        [V1, OWN | EVENT, rest @ ..] => Ok(postcard::take_from_bytes::<Time>(rest)?.0),
-        _ => Err(unknown("journal line", value)),
+/// How far the fold is: everything that is one value for the whole store.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Fold {
+    /// The number of the next new issue.
+    pub next_number: u64,
+    /// Lines ever written.
+    pub added: u64,
+    /// Lines in the journal now.
+    pub kept: u64,
+    /// Retention has taken all lines before this one that are not parked.
+    pub oldest: Position,
+    /// The first of the lines whose block is not full; none where there are no such lines.
+    pub open: Option<Position>,
+    /// Lines ever written whose marks are in a segment of the index, removed segments included.
+    pub sealed: u64,
+    /// The last of them.
+    pub sealed_to: Option<Position>,
+    /// The number of the next segment.
+    pub next_segment: u32,
+    /// The last line.
+    pub last: Option<Position>,
+    /// How far the stream has been folded.
+    pub reached: Option<Reached>,
+    /// All effects of the lines up to this one are done.
+    pub published: Option<Position>,
+}
+
+impl Default for Fold {
+    fn default() -> Fold {
+        Fold {
+            next_number: 1,
+            added: 0,
+            kept: 0,
+            oldest: Position::from_u64(0),
+            open: None,
+            sealed: 0,
+            sealed_to: None,
+            next_segment: 0,
+            last: None,
+            reached: None,
+            published: None,
+        }
     }
 }
 
-/// Stored form of any other record.
-pub fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Error> {
-    Ok(postcard::to_extend(record, vec![V1])?)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Reads any other record.
-pub fn decode<T: DeserializeOwned>(what: &str, value: &[u8]) -> Result<T, Error> {
-    match value {
-        [V1, rest @ ..] => Ok(postcard::from_bytes(rest)?),
-        _ => Err(unknown(what, value)),
+    #[test]
+    fn records_say_which_version_they_are() {
+        let fold = Fold { next_number: 7, last: Some(Position::new(3, 1)), ..Fold::default() };
+        let mut bytes = encode(&fold);
+        assert_eq!(bytes[0], 1);
+        assert_eq!(decode::<Fold>(&bytes, String::new).unwrap(), fold);
+        bytes[0] = 9;
+        let error = decode::<Fold>(&bytes, || "the state of the fold".into()).unwrap_err().to_string();
+        assert_eq!(error, "the state of the fold cannot be read: version 9 is unknown");
+        assert!(decode::<Fold>(&[], String::new).is_err());
     }
-}
-
-fn unknown(what: &str, value: &[u8]) -> Error {
-    Error::Broken(format!("{what} of unknown version {:?}", value.first()))
-}
-
-fn compress(plain: &[u8]) -> Result<Vec<u8>, Error> {
-    COMPRESSOR.with_borrow_mut(|slot| {
-        let compressor = match slot {
-            Some(compressor) => compressor,
-            None => slot.insert(Compressor::with_prepared_dictionary(&ENCODER)?),
-        };
-        Ok(compressor.compress(plain)?)
-    })
-}
-
-fn decompress(frame: &[u8], length: usize) -> Result<Vec<u8>, Error> {
-    if length > MOST {
-        return Err(Error::Broken(format!("a journal line claims {length} bytes")));
-    }
-    DECOMPRESSOR.with_borrow_mut(|slot| {
-        let decompressor = match slot {
-            Some(decompressor) => decompressor,
-            None => slot.insert(Decompressor::with_prepared_dictionary(&DECODER)?),
-        };
-        Ok(decompressor.decompress(frame, length)?)
-    })
 }

@@ -1,292 +1,277 @@
-//! A group's changes over the store: what deciding reads, and what one commit writes.
+//! The changes of one group over the store, before they are committed. Reads see them first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use sled::Batch;
-
-use super::expiry::Expiry;
-use super::space::{self, JOURNAL, KEYS, SCOPES, key};
-use super::{Error, META_KEY, Meta, Shared, journal_key, parked_key, position_of, record};
-use crate::domain::decide::{Decided, Marked};
+use super::due::{self, Subject};
+use super::error::Error;
+use super::index::ByMark;
+use super::journal::{self, Marks};
+use super::record::Fold;
+use super::shared::Shared;
+use crate::domain::decide::Decided;
 use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{ChangeKind, KeyState, Scope, ScopeState};
 use crate::domain::lookup::{Lookup, Unreadable};
 use crate::domain::row::{Entry, Mark, Row};
-use crate::domain::stream::Reached;
 use crate::domain::time::Time;
 
-/// Records that one event may remove by retention, of each kind. Small steps, so that no event waits for a sweep.
-const STEP: usize = 4;
-
-/// A group of decisions on top of what is stored.
-#[derive(Debug)]
+/// A group's changes. Dropped without a commit, they never were.
 pub struct Staged {
-    shared: Arc<Shared>,
-    keys: HashMap<KeyId, Option<Arc<KeyState>>>,
-    scopes: HashMap<ScopeId, Option<Arc<ScopeState>>>,
-    numbers: HashMap<u64, KeyId>,
-    rows: Vec<(Arc<Row>, Marked)>,
-    at: HashMap<Position, usize>,
-    marks: HashMap<u64, Vec<Position>>,
-    parked: Vec<Position>,
-    forgotten: Vec<Position>,
-    expiry: Expiry,
-    meta: Meta,
+    pub(super) shared: Arc<Shared>,
+    pub(super) fold: Fold,
+    /// Lines in the journal when the group began: a commit in between would show here.
+    pub(super) base: u64,
+    pub(super) keys: HashMap<KeyId, Option<Arc<KeyState>>>,
+    pub(super) scopes: HashMap<ScopeId, Option<Arc<ScopeState>>>,
+    numbers: HashMap<u64, Option<KeyId>>,
+    names: HashMap<Scope, Vec<ScopeId>>,
+    pub(super) rows: Vec<StagedRow>,
+    by_mark: ByMark,
+    /// The index is to be sealed up to these lines.
+    pub(super) seals: Vec<Position>,
+    pub(super) parked: BTreeMap<Position, bool>,
+    pub(super) parked_count: usize,
+    /// The lines retention looks at next.
+    pub(super) ahead: VecDeque<(Position, Time)>,
+    pub(super) published: Option<Position>,
+    /// What this group made due; what was due before is in the store's own set, from `due_from` on.
+    pub(super) due: BTreeSet<(Time, Subject)>,
+    pub(super) due_from: Option<(Time, Subject)>,
 }
 
-/// What a commit has written and readers shall see.
-pub struct Applied {
-    keys: HashMap<KeyId, Option<Arc<KeyState>>>,
-    scopes: HashMap<ScopeId, Option<Arc<ScopeState>>>,
-    meta: Meta,
+/// A new line.
+pub(super) struct StagedRow {
+    pub row: Arc<Row>,
+    pub marks: Marks,
 }
 
 impl Staged {
     pub(super) fn new(shared: Arc<Shared>) -> Staged {
-        let meta = shared.meta.read().clone();
+        let state = shared.state.read();
+        let (fold, ahead, parked_count) = (state.fold.clone(), state.ahead.clone(), state.parked.len());
+        drop(state);
         Staged {
             shared,
+            base: fold.added,
+            fold,
+            ahead,
+            parked_count,
             keys: HashMap::new(),
             scopes: HashMap::new(),
             numbers: HashMap::new(),
+            names: HashMap::new(),
             rows: Vec::new(),
-            at: HashMap::new(),
-            marks: HashMap::new(),
-            parked: Vec::new(),
-            forgotten: Vec::new(),
-            expiry: Expiry::default(),
-            meta,
+            by_mark: ByMark::default(),
+            seals: Vec::new(),
+            parked: BTreeMap::new(),
+            published: None,
+            due: BTreeSet::new(),
+            due_from: None,
         }
+    }
+
+    /// Sets the record of a key. An issue's number is found by [`Lookup::numbered`] from then on.
+    pub fn put_key(&mut self, id: KeyId, state: KeyState) {
+        self.set_key(id, Some(Arc::new(state)));
+    }
+
+    /// Removes the record of a key. Its scope is another record.
+    pub fn remove_key(&mut self, id: KeyId) {
+        self.set_key(id, None);
+    }
+
+    pub(super) fn set_key(&mut self, id: KeyId, state: Option<Arc<KeyState>>) {
+        let number = |state: &Arc<KeyState>| state.marks.issue.as_ref().map(|issue| issue.number);
+        let due = |state: &Arc<KeyState>| due::of_key(state, &self.shared.options.retention);
+        let before = self.key(id);
+        let (old, new) = (before.as_ref().and_then(number), state.as_ref().and_then(number));
+        self.redue(Subject::Key(id), before.as_ref().and_then(due), state.as_ref().and_then(due));
+        if old != new {
+            self.numbers.extend(old.map(|n| (n, None)));
+            self.numbers.extend(new.map(|n| (n, Some(id))));
+        }
+        self.keys.insert(id, state);
+    }
+
+    /// Sets the record of a scope.
+    pub fn put_scope(&mut self, id: ScopeId, state: ScopeState) {
+        self.set_scope(id, Some(Arc::new(state)));
+    }
+
+    pub(super) fn set_scope(&mut self, id: ScopeId, state: Option<Arc<ScopeState>>) {
+        let due = |state: &Arc<ScopeState>| due::of_scope(state, &self.shared.options.retention);
+        let before = self.scope(id);
+        self.redue(Subject::Scope(id), before.as_ref().and_then(due), state.as_ref().and_then(due));
+        if let Some(state) = &state {
+            let named = self.names.entry(state.scope.clone()).or_default();
+            if !named.contains(&id) {
+                named.push(id);
+            }
+        }
+        self.scopes.insert(id, state);
+    }
+
+    fn redue(&mut self, subject: Subject, old: Option<Time>, new: Option<Time>) {
+        self.due.extend(new.map(|at| (at, subject)));
+        if let Some(at) = old.filter(|_| old != new) {
+            self.due.remove(&(at, subject));
+        }
+    }
+
+    /// Whether this group has changed what is due.
+    pub(super) fn touched(&self, subject: Subject) -> bool {
+        match subject {
+            Subject::Key(id) => self.keys.contains_key(&id),
+            Subject::Scope(id) => self.scopes.contains_key(&id),
+        }
+    }
+
+    /// Takes the next number for a new issue.
+    pub fn take_number(&mut self) -> u64 {
+        let number = self.fold.next_number;
+        self.fold.next_number += 1;
+        number
+    }
+
+    /// Adds a line behind all others. `own` are the marks of a message of Shipwatch's own, by which [`Lookup::rows`] is to
+    /// find it; those of other events follow from the line.
+    ///
+    /// # Errors
+    /// Where the line does not lie behind the last one: it has been folded already.
+    pub fn add_row(&mut self, row: Row, own: Marks) -> Result<Arc<Row>, Error> {
+        let position = row.position;
+        if let Some(last) = self.fold.last.filter(|last| position <= *last) {
+            return Err(Error::OutOfOrder { position, last });
+        }
+        let marks = journal::marks(&row, own);
+        for mark in &marks {
+            self.by_mark.entry(*mark).or_default().push(position);
+        }
+        let row = Arc::new(row);
+        self.rows.push(StagedRow { row: row.clone(), marks });
+        self.fold.last = Some(position);
+        self.fold.added += 1;
+        self.fold.kept += 1;
+        if self.fold.added - self.fold.sealed >= self.shared.options.segment_rows {
+            self.seals.push(position);
+            (self.fold.sealed, self.fold.sealed_to) = (self.fold.added, Some(position));
+            self.fold.next_segment += 1;
+        }
+        Ok(row)
     }
 
     /// Adds what was decided about one event, and lets go of what is too old by that event's stream time.
     ///
     /// # Errors
-    /// Where the store cannot be read.
-    pub fn add(&mut self, decided: Decided) -> Result<(), Unreadable> {
+    /// Where the store cannot be read, or the event stands before one that was folded.
+    pub fn add(&mut self, decided: Decided) -> Result<(), Error> {
         let Decided { row, keys, scopes, parked, marks, event: _ } = decided;
         let (position, now) = (row.position, row.stream_time);
         if let Entry::Event(recorded) = &row.entry {
-            let opened = recorded.decision.changes.iter().filter(|c| c.kind == Some(ChangeKind::Opened)).count();
-            self.meta.next_number += opened as u64;
+            for _ in recorded.decision.changes.iter().filter(|c| c.kind == Some(ChangeKind::Opened)) {
+                self.take_number();
+            }
         }
         for (id, state) in keys {
-            if let Some(issue) = state.as_ref().and_then(|s| s.marks.issue.as_ref()) {
-                self.numbers.insert(issue.number, id);
-            }
-            self.expiry.put(id, state.as_ref(), &self.shared.options);
-            self.keys.insert(id, state.map(Arc::new));
+            self.set_key(id, state.map(Arc::new));
         }
         for (id, state) in scopes {
-            self.scopes.insert(id, Some(Arc::new(state)));
+            self.put_scope(id, state);
         }
-        for mark in &marks {
-            self.marks.entry(*mark).or_default().push(position);
-        }
+        self.add_row(row, marks)?;
         if parked {
-            self.parked.push(position);
-            self.meta.parked += 1;
+            self.park(position);
         }
-        self.meta.lines += 1;
-        self.at.insert(position, self.rows.len());
-        self.rows.push((Arc::new(row), marks));
-        self.expire(now).map_err(|e| Unreadable(e.to_string()))
-    }
-
-    /// The messages of all lines up to `position` are published.
-    pub fn set_published(&mut self, position: Position) {
-        self.meta.published = self.meta.published.max(position);
-    }
-
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Retention. Depends on the event just added and on what was there before it, never on how events are grouped.
-    fn expire(&mut self, now: Time) -> Result<(), Error> {
-        let options = self.shared.options;
-        let horizon = now.minus(options.keep_events);
-        for _ in 0..STEP {
-            let Some((position, time)) = self.line_from(self.meta.oldest)? else { break };
-            if time >= horizon {
-                break;
-            }
-            self.meta.oldest = Position::from_u64(position.to_u64() + 1);
-            if !self.is_parked(position)? {
-                self.forgotten.push(position);
-                self.meta.lines -= 1;
-            }
-        }
-        let mut due: Vec<(Time, KeyId)> = {
-            let stored = self.shared.expiry.read();
-            stored.due(now).filter(|(_, id)| !self.keys.contains_key(id)).take(STEP).collect()
-        };
-        // A stream that is folded late has months in one group, so what the group itself holds may be due already.
-        due.extend(self.expiry.due(now).take(STEP));
-        due.sort_unstable();
-        for (_, id) in due.into_iter().take(STEP) {
-            self.forget(id);
-        }
+        self.expire(now)?;
         Ok(())
     }
 
-    fn forget(&mut self, id: KeyId) {
-        let Some(state) = self.key(id) else { return };
-        self.expiry.put(id, None, &self.shared.options);
-        self.keys.insert(id, None);
-        let scope_id = state.key.scope_id();
-        let Some(scope) = self.scope(scope_id) else { return };
-        let mut scope = (*scope).clone();
-        scope.keys.retain(|k| *k != id);
-        let empty = scope.keys.is_empty();
-        self.scopes.insert(scope_id, (!empty).then(|| Arc::new(scope)));
+    /// The lines of this group so far.
+    pub fn added(&self) -> impl ExactSizeIterator<Item = &Arc<Row>> {
+        self.rows.iter().map(|r| &r.row)
     }
 
-    /// The first journal line at or behind a position, and its stream time.
-    fn line_from(&self, position: Position) -> Result<Option<(Position, Time)>, Error> {
-        let from = journal_key(position);
-        if let Some(entry) = self.shared.tree.range(from..key(JOURNAL + 1, &[])).next() {
-            let (key, stored) = entry?;
-            let value = space::whole(&self.shared.tree, &key, stored)?;
-            return Ok(Some((position_of(&key)?, record::stream_time(&value)?)));
+    /// Marks a line as parked: it is listed, and retention leaves it alone.
+    pub fn park(&mut self, position: Position) {
+        if self.is_kept(position) && !self.is_parked(position) {
+            self.parked.insert(position, true);
+            self.parked_count += 1;
         }
-        Ok(self.rows.iter().find(|(row, _)| row.position >= position).map(|(row, _)| (row.position, row.stream_time)))
     }
 
-    fn is_parked(&self, position: Position) -> Result<bool, Error> {
-        Ok(self.parked.contains(&position) || self.shared.tree.contains_key(parked_key(position))?)
-    }
-
-    fn stored_row(&self, position: Position) -> Result<Option<Arc<Row>>, Error> {
-        let Some(value) = space::get(&self.shared.tree, &journal_key(position))? else { return Ok(None) };
-        Ok(Some(Arc::new(record::decode_row(position, &value)?.0)))
-    }
-
-    /// Turns the group into one batch.
-    pub(super) fn write(mut self, batch: &mut Batch, reached: Reached) -> Result<Applied, Error> {
-        let tree = &self.shared.tree;
-        {
-            let mut postings = self.shared.postings.write();
-            for (row, marks) in &self.rows {
-                if !self.forgotten.contains(&row.position) {
-                    space::put(batch, &journal_key(row.position), &record::encode_row(row, marks)?, None);
-                }
-                postings.add(row.position, marks, batch)?;
+    /// Takes the mark away. A line that only the mark has kept is gone.
+    pub fn unpark(&mut self, position: Position) {
+        if self.is_parked(position) {
+            self.parked.insert(position, false);
+            self.parked_count -= 1;
+            if position < self.fold.oldest {
+                self.fold.kept -= 1;
             }
-            for position in self.forgotten.iter().filter(|p| !self.at.contains_key(*p)) {
-                let at = journal_key(*position);
-                if let Some(stored) = tree.get(&at)? {
-                    space::remove(batch, &at, &stored);
-                }
-            }
-            if !self.forgotten.is_empty() {
-                postings.drop_before(self.meta.oldest, tree, batch)?;
-            }
-            self.meta.tail_lines = postings.tail_lines();
         }
-        for (id, state) in &self.keys {
-            put_record(tree, batch, &key(KEYS, id.0.as_bytes()), state.as_deref())?;
-        }
-        for (id, state) in &self.scopes {
-            put_record(tree, batch, &key(SCOPES, id.0.as_bytes()), state.as_deref())?;
-        }
-        for position in &self.parked {
-            batch.insert(parked_key(*position), &[][..]);
-        }
-        self.meta.reached = Some(reached);
-        space::put(batch, &META_KEY, &record::encode(&self.meta)?, None);
-        Ok(Applied { keys: self.keys, scopes: self.scopes, meta: self.meta })
     }
-}
 
-/// Writes or removes a record. Only a large one is looked at first, for the pieces of what it replaces.
-fn put_record<T: serde::Serialize>(
-    tree: &sled::Tree,
-    batch: &mut Batch,
-    at: &[u8],
-    record: Option<&T>,
-) -> Result<(), Error> {
-    let stored = tree.get(at)?;
-    match (record, stored) {
-        (Some(record), stored) => space::put(batch, at, &super::record::encode(record)?, stored.as_ref()),
-        (None, Some(stored)) => space::remove(batch, at, &stored),
-        (None, None) => {}
+    pub(super) fn is_parked(&self, position: Position) -> bool {
+        let stored = || self.shared.state.read().parked.contains(&position);
+        self.parked.get(&position).copied().unwrap_or_else(stored)
     }
-    Ok(())
-}
 
-impl Applied {
-    /// Lets readers see what is on disk now.
-    pub(super) fn publish(self, shared: &Shared) {
-        let mut expiry = shared.expiry.write();
-        let mut catalog = shared.catalog.write();
-        for (id, state) in self.keys {
-            expiry.put(id, state.as_deref(), &shared.options);
-            catalog.put(id, state);
-        }
-        for (id, state) in self.scopes {
-            catalog.put_scope(id, state);
-        }
-        *shared.meta.write() = self.meta;
+    fn is_kept(&self, position: Position) -> bool {
+        position >= self.fold.oldest || self.is_parked(position)
+    }
+
+    /// Says that all effects of the lines up to `position` are done. Never goes back.
+    pub fn set_published(&mut self, position: Position) {
+        self.published = self.published.max(Some(position));
     }
 }
 
 impl Lookup for Staged {
     fn key(&self, id: KeyId) -> Option<Arc<KeyState>> {
         match self.keys.get(&id) {
-            Some(staged) => staged.clone(),
+            Some(state) => state.clone(),
             None => self.shared.catalog.read().get(id).cloned(),
         }
     }
 
     fn scope(&self, id: ScopeId) -> Option<Arc<ScopeState>> {
         match self.scopes.get(&id) {
-            Some(staged) => staged.clone(),
+            Some(state) => state.clone(),
             None => self.shared.catalog.read().scope(id).cloned(),
         }
     }
 
     fn numbered(&self, number: u64) -> Option<KeyId> {
-        let stored = || self.shared.catalog.read().numbered(number);
-        let id = self.numbers.get(&number).copied().or_else(stored)?;
-        // The key may have lost that issue in this group, or have another one now.
-        let has = self.key(id).is_some_and(|s| s.marks.issue.as_ref().is_some_and(|i| i.number == number));
-        has.then_some(id)
+        match self.numbers.get(&number) {
+            Some(id) => *id,
+            None => self.shared.catalog.read().numbered(number),
+        }
     }
 
     fn keys_with_scope(&self, scope: &Scope) -> Vec<KeyId> {
         let mut ids = self.shared.catalog.read().scopes_named(scope);
-        ids.extend(
-            self.scopes.iter().filter(|(_, s)| s.as_ref().is_some_and(|s| s.scope == *scope)).map(|(id, _)| *id),
-        );
+        ids.extend(self.names.get(scope).into_iter().flatten());
         ids.sort_unstable();
         ids.dedup();
-        ids.into_iter().filter_map(|id| self.scope(id)).flat_map(|s| s.keys.clone()).collect()
+        let states: Vec<_> = ids.into_iter().filter_map(|id| self.scope(id)).collect();
+        let mut keys: Vec<KeyId> = states.iter().flat_map(|state| &state.keys).copied().collect();
+        // One scope has its keys in order; over several, the number of an issue is the order of its first failure.
+        if states.len() > 1 {
+            let number = |id: &KeyId| self.key(*id).and_then(|k| k.marks.issue.as_ref().map(|i| i.number));
+            keys.sort_by_cached_key(|id| number(id).unwrap_or(u64::MAX));
+        }
+        keys
     }
 
     fn next_number(&self) -> u64 {
-        self.meta.next_number
+        self.fold.next_number
     }
 
     fn rows(&self, mark: Mark<'_>) -> Result<Vec<Arc<Row>>, Unreadable> {
         let hash = mark.hash();
-        let find = || -> Result<Vec<Arc<Row>>, Error> {
-            let stored = self.shared.postings.read().find(&self.shared.tree, hash)?;
-            let mut rows = Vec::new();
-            for position in stored {
-                if position >= self.meta.oldest || self.is_parked(position)? {
-                    rows.extend(self.stored_row(position)?);
-                }
-            }
-            let staged = self.marks.get(&hash).into_iter().flatten();
-            for position in staged.filter(|p| !self.forgotten.contains(p)) {
-                rows.extend(self.at.get(position).map(|i| self.rows[*i].0.clone()));
-            }
-            Ok(rows)
-        };
-        find().map_err(|e| Unreadable(e.to_string()))
+        let mut positions = self.shared.find(hash)?;
+        positions.extend(self.by_mark.get(&hash).into_iter().flatten());
+        positions.into_iter().filter_map(|position| self.row(position).transpose()).collect()
     }
 
     fn first_after(
@@ -296,10 +281,8 @@ impl Lookup for Staged {
         wanted: &dyn Fn(&Row) -> bool,
     ) -> Result<Option<Arc<Row>>, Unreadable> {
         let hash = mark.hash();
-        let stored =
-            self.shared.postings.read().find(&self.shared.tree, hash).map_err(|e| Unreadable(e.to_string()))?;
-        let staged = self.marks.get(&hash).into_iter().flatten().copied();
-        for position in stored.into_iter().chain(staged).filter(|p| *p > after) {
+        let staged = self.by_mark.get(&hash).into_iter().flatten().copied();
+        for position in self.shared.find(hash)?.into_iter().chain(staged).filter(|p| *p > after) {
             if let Some(row) = self.row(position)?.filter(|row| wanted(row)) {
                 return Ok(Some(row));
             }
@@ -308,12 +291,12 @@ impl Lookup for Staged {
     }
 
     fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {
-        if self.forgotten.contains(&position) {
+        if !self.is_kept(position) {
             return Ok(None);
         }
-        match self.at.get(&position) {
-            Some(index) => Ok(Some(self.rows[*index].0.clone())),
-            None => self.stored_row(position).map_err(|e| Unreadable(e.to_string())),
+        if let Ok(at) = self.rows.binary_search_by_key(&position, |r| r.row.position) {
+            return Ok(Some(self.rows[at].row.clone()));
         }
+        Ok(self.shared.row(position)?)
     }
 }
