@@ -354,10 +354,15 @@ struct Service(Child);
 
 impl Service {
     fn start(broker: &Broker, data: &Path) -> Result<Service> {
+        // Only triggers are answered here: events of issues would be replies by another name.
+        let config = data.with_extension("yaml");
+        std::fs::write(&config, if data.ends_with("outcomes") { "issueEvents: []\n" } else { "{}\n" })?;
         let program = PathBuf::from(env!("CARGO_BIN_EXE_shipwatch"));
         let child = Command::new(program)
             .args(["serve", "--nats-url", &broker.url(), "--stream", "bench", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
+            .arg("--config")
+            .arg(config)
             .env("RUST_LOG", "warn")
             .stdout(Stdio::null())
             .spawn()?;
