@@ -6,7 +6,7 @@
 //! What is on disk, by the first byte of the key: see `keyspace.rs`. Everything there is written in order of time and none of
 //! it is updated in place, because with this engine a record more, or a write into the middle, costs more than all the rest:
 //! journal lines go in blocks (`block.rs`), keys and scopes are a log of their newest states (`ledger.rs`) whose readable form
-//! is in memory ([`Catalog`]), and the index from marks to lines grows by sorted segments (`index.rs`, `segment.rs`).
+//! is in memory ([`catalog::Catalog`]), and the index from marks to lines grows by sorted segments (`index.rs`, `segment.rs`).
 //!
 //! There is no outbox beside the journal: what an event causes follows from its line, so all that is owed is the lines behind
 //! [`Fold::published`].
