@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{self, Patience, StreamWish};
+use crate::bus::{self, Bus, Patience, StreamWish};
 use crate::domain::decide::Settings;
 use crate::domain::ids::Position;
 use crate::domain::messages;
@@ -175,18 +176,22 @@ async fn work(
     let outbox = Arc::new(owed(&store, &config.settings)?);
     let (due, to_publish) = mpsc::channel(DUE);
     let progress = Arc::new(Progress::default());
+    let attached_status = attached.inbox.status();
+    let end_at_start = Arc::new(AtomicU64::new(attached.last_sequence));
     let pipeline = Pipeline {
         rules: RulesInForce::new(config.rules.clone()),
         settings: config.settings.clone(),
         event_size: config.event_size,
         outbox: outbox.clone(),
         due,
-        progress,
-        end_at_start: attached.last_sequence,
+        progress: progress.clone(),
+        end_at_start: end_at_start.clone(),
         from,
         inbox: attached.inbox,
         store,
     };
+    let catching_up =
+        tokio::spawn(caught_up(bus.clone(), config.clone(), end_at_start, progress, attached.stream.name));
     let gave_up = CancellationToken::new();
     let publishing = tokio::spawn(publish::run(outbox, bus.publisher(), to_publish, gave_up.clone()));
     // Counted from the request to stop: a fold that waits for a publisher that cannot publish is let go as well.
@@ -196,7 +201,12 @@ async fn work(
         tokio::time::sleep(GRACE).await;
         giving_up.cancel();
     });
-    readiness.ready();
+    let (status, link) = (attached_status, bus.clone());
+    readiness.ready(move || match (link.is_connected(), status.running()) {
+        (false, _) => Some("the broker cannot be reached"),
+        (true, false) => Some("the consumer is not running"),
+        (true, true) => None,
+    });
     let result = pipeline.run(stop).await;
     readiness.not("stopping");
     // What is owed stays owed in the store: a stop does not wait for a broker that is gone.
@@ -205,8 +215,23 @@ async fn work(
         tracing::warn!("stopped with messages owed; they are sent after the next start");
     }
     grace.abort();
+    catching_up.abort();
     bus.flush().await;
     result
+}
+
+/// The last message of the stream may be deleted, or one that the consumer does not see: then it never comes, and what is
+/// owed must not wait for it. Ends the waiting once the broker has nothing more for us and all it gave is folded.
+async fn caught_up(bus: Bus, config: Config, end_at_start: Arc<AtomicU64>, progress: Arc<Progress>, stream: String) {
+    let folded = || progress.folded.load(Ordering::Relaxed);
+    while folded() < end_at_start.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let nothing_left = bus.nothing_left(&stream, &config.durable, folded()).await;
+        if nothing_left.is_ok_and(|left| left) {
+            end_at_start.store(0, Ordering::Relaxed);
+            return;
+        }
+    }
 }
 
 /// Where reading begins. Another stream, or another one under the same name, begins a new count; issues stay.

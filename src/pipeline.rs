@@ -96,8 +96,9 @@ pub struct Pipeline {
     pub progress: Arc<Progress>,
     /// Where reading begins.
     pub from: Reached,
-    /// Last sequence of the stream when the service started. What is owed from before is sent only behind it.
-    pub end_at_start: u64,
+    /// Last sequence of the stream when the service started. What is owed from before is sent only behind it. Set to 0 where
+    /// that message will never come.
+    pub end_at_start: Arc<AtomicU64>,
 }
 
 /// How far the fold is, for readiness and metrics.
@@ -138,7 +139,7 @@ impl Pipeline {
             due,
             acks: to_acks,
             progress,
-            live: folded >= end_at_start,
+            live: folded >= end_at_start.load(Ordering::Relaxed),
             end_at_start,
         };
         let acker = inbox.acker();
@@ -279,7 +280,7 @@ struct Fold {
     progress: Arc<Progress>,
     /// The fold has reached the end that the stream had at start, so what is owed is sent.
     live: bool,
-    end_at_start: u64,
+    end_at_start: Arc<AtomicU64>,
 }
 
 impl Fold {
@@ -293,6 +294,7 @@ impl Fold {
                 Ok(Some(group)) => group,
                 Ok(None) => break,
                 Err(_) => {
+                    self.go_live(self.progress.folded.load(Ordering::Relaxed))?;
                     self.store_cursor()?;
                     continue;
                 }
@@ -379,22 +381,30 @@ impl Fold {
             self.outbox.settle(seen);
         }
         metrics::outbox_depth(self.outbox.depth());
-        if self.live {
-            if !due.is_empty() {
-                let _ = self.due.blocking_send(due);
-            }
-        } else if sequence >= self.end_at_start {
-            self.live = true;
-            self.send_what_is_owed()?;
+        if self.live && !due.is_empty() {
+            let _ = self.due.blocking_send(due);
         }
-        Ok(())
+        self.go_live(sequence)
+    }
+
+    /// From the end that the stream had at start on, messages are sent; first those of an earlier life.
+    fn go_live(&mut self, folded: u64) -> anyhow::Result<()> {
+        if self.live || folded < self.end_at_start.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.live = true;
+        self.send_what_is_owed()
     }
 
     /// Sends what an earlier life left, in order; made again from the journal.
     fn send_what_is_owed(&mut self) -> anyhow::Result<()> {
         for position in self.outbox.lines() {
             let staged = self.store.stage();
-            let Some(row) = staged.row(position)? else { continue };
+            let Some(row) = staged.row(position)? else {
+                tracing::error!(%position, "an event that is owed an answer is older than events are kept; it gets none");
+                self.outbox.forget(position);
+                continue;
+            };
             let made = messages::again(&row, &staged, &self.settings)?;
             let due = made.into_iter().map(|message| Due { of: position, message });
             let _ = self.due.blocking_send(due.collect());

@@ -50,4 +50,21 @@ impl Bus {
             Err(e) => Err(failed(&e)),
         }
     }
+
+    /// Whether a durable consumer has given out all there is, all of it is acknowledged, and none of it lies behind
+    /// `folded`. A store that lost what was acknowledged is behind, whatever the consumer says.
+    ///
+    /// # Errors
+    /// Where the broker cannot be asked.
+    pub async fn nothing_left(&self, stream: &str, durable: &str, folded: u64) -> Result<bool, Error> {
+        let failed =
+            |e: &dyn std::fmt::Display| Error::Broker { what: "a question for a consumer".into(), why: e.to_string() };
+        let stream = self.js.get_stream(stream).await.map_err(|e| failed(&e))?;
+        let info = stream.consumer_info(durable).await.map_err(|e| failed(&e))?;
+        let floor = info.ack_floor.stream_sequence;
+        // A deleted message counts as delivered and is never acknowledged, so the floor stays before it; and a server of 2.9
+        // that was killed may go on counting acks that it has. One of the two says it.
+        let acknowledged = info.num_ack_pending == 0 || floor == info.delivered.stream_sequence;
+        Ok(info.num_pending == 0 && acknowledged && floor <= folded)
+    }
 }

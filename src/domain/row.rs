@@ -138,10 +138,9 @@ impl Recorded {
                 each(Mark::Context(context));
             }
         }
-        let answered = self.head.as_ref().and_then(|h| h.triggered_id.as_deref());
-        if let Some(run) = self.decision.run.as_deref().or(answered) {
-            each(Mark::Run(run));
-        }
+        let run = self.decision.run.as_deref();
+        let answered = self.head.as_ref().and_then(|h| h.triggered_id.as_deref()).filter(|t| run != Some(*t));
+        run.into_iter().chain(answered).for_each(|run| each(Mark::Run(run)));
         let own = self.decision.key.as_ref().map(super::issue::Key::id);
         if let Some(id) = own {
             each(Mark::Key(id));

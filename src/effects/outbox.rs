@@ -59,6 +59,14 @@ impl Outbox {
         state.messages -= before - after;
     }
 
+    /// The line is not kept any more, so what it owes cannot be made.
+    pub fn forget(&self, of: Position) {
+        let mut state = self.state.lock();
+        if let Some(kinds) = state.owed.remove(&of) {
+            state.messages -= kinds.len();
+        }
+    }
+
     /// Whether the message is still owed.
     pub fn owes(&self, own: Own) -> bool {
         self.state.lock().owed.get(&own.of).is_some_and(|kinds| kinds.contains(&own.kind))

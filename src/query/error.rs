@@ -1,6 +1,8 @@
 //! Errors as JSON: `{"error": "…", "details": "…"}`.
 
 use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -73,6 +75,18 @@ impl From<crate::domain::lookup::Unreadable> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         (self.status.0, Json(self)).into_response()
+    }
+}
+
+/// The `{id}` of a path. axum's own extractor answers what is no UTF-8 in plain text.
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Id, Problem> {
+        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+        path.map(|path| Id(path.0)).map_err(|e| Problem::bad("bad path", e.to_string()))
     }
 }
 

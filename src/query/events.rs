@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State as From};
+use axum::extract::{RawQuery, State as From};
 use axum::response::Response;
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::issues::{List, write};
 use super::params::Params;
-use super::{Problem, State};
+use super::{Id, Problem, State};
 use crate::domain::decision::{Decision, Fate};
 use crate::domain::event::{Event, Form};
 use crate::domain::ids::Position;
@@ -386,7 +386,7 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
     responses((status = 200, body = DecisionView), (status = 404, body = Problem)))]
 pub async fn one(
     From(state): From<State>,
-    Path(id): Path<String>,
+    Id(id): Id,
     RawQuery(query): RawQuery,
 ) -> Result<Json<DecisionView>, Problem> {
     let params = Params::read(query.as_deref(), &["source"])?;
@@ -494,7 +494,7 @@ pub async fn parked(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
 /// One parked message.
 #[utoipa::path(get, path = "/api/v1/parked/{id}", tag = "events", params(("id" = String, Path)),
     responses((status = 200, body = ParkedView), (status = 404, body = Problem)))]
-pub async fn parked_one(From(state): From<State>, Path(id): Path<String>) -> Result<Json<ParkedView>, Problem> {
+pub async fn parked_one(From(state): From<State>, Id(id): Id) -> Result<Json<ParkedView>, Problem> {
     let missing = || Problem::not_found("Parked message not found", format!("nothing is parked under {id:?}"));
     let position = Position::parse(&id).ok_or_else(missing)?;
     let is_parked = state.reader.parked().contains(&position);

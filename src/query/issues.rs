@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State as From};
+use axum::extract::{RawQuery, State as From};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::params::Params;
-use super::{Problem, State};
+use super::{Id, Problem, State};
 use crate::domain::decision::Change;
 use crate::domain::ids::{self, KeyId};
 use crate::domain::issue::{ChangeKind, IssueType, KeyState, Related, ScopeView, Severity, State as IssueState, View};
@@ -264,11 +264,7 @@ fn find(state: &State, text: &str, params: &Params) -> Result<Arc<KeyState>, Pro
 #[utoipa::path(get, path = "/api/v1/issues/{id}", tag = "issues",
     params(("id" = String, Path, description = "id or number"), ("namespace" = Option<String>, Query)),
     responses((status = 200, body = View), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub async fn one(
-    From(state): From<State>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+pub async fn one(From(state): From<State>, Id(id): Id, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let params = Params::read(query.as_deref(), &["namespace"])?;
     let found = find(&state, &id, &params)?;
     let view = view(&state.reader.catalog(), &found);
@@ -299,19 +295,15 @@ pub struct HistoryItem {
     params(("id" = String, Path, description = "id or number"), ("namespace" = Option<String>, Query),
         ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query)),
     responses((status = 200, body = List<HistoryItem>), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub async fn history(
-    From(state): From<State>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let params = Params::read(query.as_deref(), &["namespace", "limit", "offset"])?;
-    let (limit, offset) = (params.limit(&["limit"])?, params.offset()?);
+pub async fn history(From(state): From<State>, Id(id): Id, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let params = Params::read(query.as_deref(), &["namespace", "limit", "offset", "cursor"])?;
+    let (limit, offset) = (params.limit(&["limit"])?, params.start()?);
     let found = find(&state, &id, &params)?;
     let items = tokio::task::spawn_blocking(move || history_of(&state, found.key.id())).await;
     let items = items.map_err(|_| Problem::internal())??;
     let total = items.len() as u64;
     let data: Vec<_> = items.into_iter().skip(offset).take(limit).collect();
-    Ok(json(&List { data, total, limit, offset, next_cursor: None }))
+    Ok(json(&counted(data, total, limit, offset)))
 }
 
 fn history_of(state: &State, id: KeyId) -> Result<Vec<HistoryItem>, Problem> {
@@ -361,9 +353,9 @@ pub struct ScopeCount {
         ("resourceName" = Option<String>, Query), ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query)),
     responses((status = 200, body = List<ScopeCount>), (status = 400, body = Problem)))]
 pub async fn scopes(From(state): From<State>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let known = ["namespace", "resourceType", "resourceName", "resourceNamespace", "limit", "offset"];
+    let known = ["namespace", "resourceType", "resourceName", "resourceNamespace", "limit", "offset", "cursor"];
     let params = Params::read(query.as_deref(), &known)?;
-    let (limit, offset) = (params.limit(&["limit"])?, params.offset()?);
+    let (limit, offset) = (params.limit(&["limit"])?, params.start()?);
     let (types, names) = (params.many("resourceType"), params.many("resourceName"));
     let spaces = [params.many("resourceNamespace"), params.many("namespace")].concat();
     let fits = |wanted: &[String], value: &String| wanted.is_empty() || wanted.contains(value);
@@ -401,7 +393,14 @@ pub async fn scopes(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
     all.sort_by_cached_key(key);
     let total = all.len() as u64;
     let data: Vec<_> = all.into_iter().skip(offset).take(limit).collect();
-    Ok(json(&List { data, total, limit, offset, next_cursor: None }))
+    Ok(json(&counted(data, total, limit, offset)))
+}
+
+/// A page of a list that is counted off.
+fn counted<T>(data: Vec<T>, total: u64, limit: usize, offset: usize) -> List<T> {
+    let next = offset + data.len();
+    let next_cursor = ((next as u64) < total && !data.is_empty()).then(|| next.to_string());
+    List { data, total, limit, offset, next_cursor }
 }
 
 /// Writes any list.

@@ -29,29 +29,34 @@ use crate::domain::issue::{Severity, State as IssueState};
 use crate::metrics;
 use crate::store::Reader;
 
+use error::Id;
 pub use error::Problem;
 
 /// Whether the service takes part, and why not.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Readiness {
     inner: Arc<RwLock<Ready>>,
 }
 
-#[derive(Debug)]
 struct Ready {
     why_not: Option<String>,
     gap: Option<(u64, u64)>,
+    /// Why the stream is not being read at this moment.
+    stalled: Option<Box<dyn Fn() -> Option<&'static str> + Send + Sync>>,
 }
 
 impl Readiness {
     /// Not ready yet.
     pub fn new(why_not: &str) -> Readiness {
-        Readiness { inner: Arc::new(RwLock::new(Ready { why_not: Some(why_not.to_owned()), gap: None })) }
+        let why_not = Some(why_not.to_owned());
+        Readiness { inner: Arc::new(RwLock::new(Ready { why_not, gap: None, stalled: None })) }
     }
 
-    /// The consumer runs.
-    pub fn ready(&self) {
-        self.inner.write().why_not = None;
+    /// The consumer runs, as long as `stalled` has nothing to say.
+    pub fn ready(&self, stalled: impl Fn() -> Option<&'static str> + Send + Sync + 'static) {
+        let mut inner = self.inner.write();
+        inner.why_not = None;
+        inner.stalled = Some(Box::new(stalled));
     }
 
     /// Not ready, for a reason.
@@ -65,7 +70,8 @@ impl Readiness {
     }
 
     fn why_not(&self) -> Option<String> {
-        self.inner.read().why_not.clone()
+        let inner = self.inner.read();
+        inner.why_not.clone().or_else(|| inner.stalled.as_ref()?().map(str::to_owned))
     }
 
     fn missing(&self) -> Option<(u64, u64)> {

@@ -88,6 +88,17 @@ impl Params {
         read.ok_or_else(|| Problem::parameter(name, format!("{value:?} is not a number from 1 to 1000")))
     }
 
+    /// Where a page of a list begins that is counted off: `cursor` is the offset of the next page.
+    pub fn start(&self) -> Result<usize, Problem> {
+        match self.one(&["cursor"]) {
+            None => self.offset(),
+            Some((name, text)) => {
+                let read = text.parse::<u32>().ok();
+                read.map(|n| n as usize).ok_or_else(|| Problem::parameter(name, "is not a nextCursor of a list"))
+            }
+        }
+    }
+
     /// How many to leave out.
     pub fn offset(&self) -> Result<usize, Problem> {
         let Some((name, value)) = self.one(&["offset"]) else { return Ok(0) };

@@ -272,3 +272,20 @@ async fn the_endpoint_answers_as_clients_of_kite_expect() {
         assert!(metrics.contains(name), "{name} in\n{metrics}");
     }
 }
+
+#[tokio::test]
+async fn a_long_history_is_read_page_by_page() {
+    let world = World::start().await;
+    for n in 0..5 {
+        world.fold(task_finished("test").run(&format!("r{n}")).result("fail").at(n)).await;
+    }
+    let first = world.service().get("/api/v1/issues/1/history?limit=2").await;
+    assert_eq!((&first["total"], &first["nextCursor"]), (&json!(5), &json!("2")));
+    let all = world.service().all("/api/v1/issues/1/history").await;
+    assert_eq!(all.len(), 5);
+    let last = world.service().get("/api/v1/issues/1/history?limit=2&cursor=4").await;
+    assert_eq!((last["data"].as_array().unwrap().len(), &last["nextCursor"]), (1, &json!(null)));
+    let (status, error) = world.service().get_status("/api/v1/issues/%ff").await;
+    assert_eq!(status, 400);
+    assert!(error["details"].is_string(), "{error}");
+}

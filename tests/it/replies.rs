@@ -202,3 +202,23 @@ async fn updates_are_published_where_the_configuration_asks_for_them() {
     assert_eq!(published.len(), 1);
     assert_eq!(published[0].subject, "dev.shipwatch.issue.updated");
 }
+
+#[tokio::test]
+async fn a_gate_sees_what_sources_without_a_project_say_of_its_scope() {
+    let world = World::start().await;
+    let failure = json!({"specversion": "1.0", "id": "kite-1", "source": "ci",
+        "type": "dev.shipwatch.webhook.build.failure", "time": crate::support::from_now(-60),
+        "data": {"componentName": "carts", "namespace": "shop-staging", "buildId": "b1", "errorMessage": "boom"}});
+    world.bus.publish_json("dev.shipwatch.webhook.build.failure", &failure).await;
+    world.service().folded("kite-1").await;
+    for block in [json!({}), json!({"scope": {"resourceName": "carts"}})] {
+        let gate = world.bus.ask(task_triggered("check-issues").data("check-issues", block)).await;
+        assert_eq!(
+            (&gate["data"]["result"], &gate["data"]["check-issues"]["active"]),
+            (&json!("fail"), &json!(1)),
+            "{gate:#}"
+        );
+    }
+    let other = task_triggered("check-issues").data("check-issues", json!({})).stage("production");
+    assert_eq!(world.bus.ask(other).await["data"]["result"], "pass");
+}

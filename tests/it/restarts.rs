@@ -219,3 +219,28 @@ async fn a_crash_before_the_ack_changes_nothing() {
 async fn a_crash_after_the_ack_changes_nothing() {
     a_crash_changes_nothing("after-ack").await;
 }
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_a_message_that_was_deleted() {
+    let mut world = World::start().await;
+    world.settle().await;
+    assert!(world.service.take().unwrap().terminate().await.success());
+    let trigger = world.bus.publish(task_triggered("open-issue").data("open-issue", json!({"title": "x"}))).await;
+    let last = task_finished("test").result("pass");
+    let last = world.bus.publish_json("sh.keptn.event.test.finished", last.json()).await;
+    assert!(world.bus.jetstream.get_stream("shipwatch").await.unwrap().delete_message(last).await.unwrap());
+    world.start_service().await;
+    world.bus.answer(&trigger).await;
+}
+
+#[tokio::test]
+async fn a_service_without_its_broker_is_alive_and_not_ready() {
+    let mut world = World::start().await;
+    world.settle().await;
+    world.nats.kill();
+    eventually("it is not ready", async || (!world.service().is_ready().await).then_some(())).await;
+    assert_eq!(world.service().get_status("/healthz").await.0, 200);
+    assert_eq!(world.service().get_status("/api/v1/health").await.1["status"], "DOWN");
+    world.nats.restart().await;
+    eventually("it is ready again", async || world.service().is_ready().await.then_some(())).await;
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::transition::{Claim, claim};
-use super::{Case, Effect, Judge, prior, recorded, tasks};
+use super::{Case, Effect, Judge, recorded, tasks};
 use crate::domain::decision::{Change, Fate};
 use crate::domain::event::Event;
 use crate::domain::ids::{KeyId, Position};
@@ -51,14 +51,30 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             }
         }
         keys.dedup();
+        self.take_back_scope(&mut effect, &same_run, &finished, run);
         for id in keys {
             self.take_back(&mut effect, id, &same_run, &finished, run)?;
         }
-        if !effect.changes.is_empty() {
+        if !effect.changes.is_empty() || effect.scope_success.is_some() {
             effect.fate = Fate::Applied;
             effect.why = format!("takes back the outcome of {task} for trigger {run}");
         }
         Ok(effect)
+    }
+
+    /// The newest success for a whole scope may be what is taken back: then the one before it holds again.
+    fn take_back_scope(&self, effect: &mut Effect, same_run: &[Arc<Row>], finished: &str, run: &str) {
+        for row in same_run.iter().rev() {
+            let Some(r) = recorded(row) else { continue };
+            let ours = r.head.as_ref().is_some_and(|h| h.ty == finished && h.triggered_id.as_deref() == Some(run));
+            let Some((id, before)) = r.decision.scope_success.as_ref().filter(|_| ours) else { continue };
+            let known = self.lookup.scope(*id);
+            let Some(scope) = known.filter(|s| s.success.as_ref().is_some_and(|n| n.position == row.position)) else {
+                continue;
+            };
+            effect.scope_success = Some((*id, scope.success.clone()));
+            effect.scopes.push((*id, crate::domain::issue::ScopeState { success: before.clone(), ..(*scope).clone() }));
+        }
     }
 
     /// Goes back to before the first event that is taken back, and lets everything since happen again without it.
@@ -81,7 +97,12 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             Some((row.position, change.before.clone()))
         });
         let Some((from, before)) = first else { return Ok(()) };
-        let mut marks = before.unwrap_or_else(|| self.marks_of_scope(state.key.scope_id()));
+        // A key's first event found what was said for its scope before it, not what was said since.
+        let mut marks = before.unwrap_or_else(|| {
+            let mut marks = self.marks_of_scope(state.key.scope_id());
+            marks.newest = marks.newest.filter(|n| n.position < from);
+            marks
+        });
         for row in self.lookup.rows(Mark::Key(id))? {
             if row.position > from && !taken(&row) {
                 self.again(&mut marks, id, &state, &row, self.next_number(effect))?;
@@ -117,7 +138,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let about = signal.key.id() == id || (for_scope && signal.key.scope_id() == state.key.scope_id());
         let same_run = self.lookup.rows(Mark::Run(&signal.run))?;
         let late = d.at < row.stream_time.minus(self.settings.keep_events);
-        if !about || late || is_withdrawn(&same_run, &head.ty, head.triggered_id.as_deref()) {
+        if !about || late || self.withdrawn(head, &signal.run, &same_run)? {
             return Ok(());
         }
         let again = Claim {
@@ -133,7 +154,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             context: event.context.as_deref().unwrap_or_default(),
             triggered_id: event.triggered_id.as_deref().unwrap_or_default(),
         };
-        let prior = prior(&same_run, id, &signal.run, row.position);
+        let prior = self.prior(&same_run, id, &signal.run, row.position)?;
         if let Some(after) = claim(marks, &prior, number, &again, |p: Position| self.texts_of(p)).marks {
             *marks = after;
         }

@@ -317,7 +317,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         effect.at = Some(at);
 
         let same_run = self.lookup.rows(Mark::Run(&signal.run))?;
-        if invalidate::is_withdrawn(&same_run, &head.ty, head.triggered_id.as_deref()) {
+        if self.withdrawn(head, &signal.run, &same_run)? {
             effect.fate = Fate::Withdrawn;
             effect.why = "an invalidated event has taken this outcome back".into();
             return Ok(effect);
@@ -364,7 +364,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let mut steps = Vec::new();
         for id in keys {
             let Some(state) = self.lookup.key(id) else { continue };
-            let step = self.step(effect, id, &state.marks, claim, same_run);
+            let step = self.step(effect, id, &state.marks, claim, same_run)?;
             steps.push(step.fate);
             self.put(effect, id, &state.key, Some(&state.marks), step);
         }
@@ -412,7 +412,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             Some(state) => state.marks.clone(),
             None => self.marks_of_scope(key.scope_id()),
         };
-        let step = self.step(effect, id, &marks, claim, same_run);
+        let step = self.step(effect, id, &marks, claim, same_run)?;
         effect.fate = step.fate;
         effect.why.clone_from(&step.why);
         self.put(effect, id, key, known.as_ref().map(|s| &s.marks), step);
@@ -424,9 +424,41 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         Marks { newest: self.lookup.scope(id).and_then(|s| s.success.clone()), issue: None }
     }
 
-    fn step(&self, so_far: &Effect, id: KeyId, marks: &Marks, c: &Claim<'_>, same_run: &[Arc<Row>]) -> Step {
-        let prior = prior(same_run, id, c.run, Position::from_u64(u64::MAX));
-        claim(marks, &prior, self.next_number(so_far), c, |position| self.texts_of(position))
+    fn step(
+        &self,
+        so_far: &Effect,
+        id: KeyId,
+        marks: &Marks,
+        c: &Claim<'_>,
+        same_run: &[Arc<Row>],
+    ) -> Result<Step, Unreadable> {
+        let prior = self.prior(same_run, id, c.run, Position::from_u64(u64::MAX))?;
+        Ok(claim(marks, &prior, self.next_number(so_far), c, |position| self.texts_of(position)))
+    }
+
+    /// Whether an `invalidated` event takes this event back. A rule may have a run of its own; invalidation goes by trigger.
+    fn withdrawn(&self, head: &Head, run: &str, same_run: &[Arc<Row>]) -> Result<bool, Unreadable> {
+        let Some(trigger) = head.triggered_id.as_deref() else { return Ok(false) };
+        if trigger == run {
+            return Ok(invalidate::is_withdrawn(same_run, &head.ty, Some(trigger)));
+        }
+        Ok(invalidate::is_withdrawn(&self.lookup.rows(Mark::Run(trigger))?, &head.ty, Some(trigger)))
+    }
+
+    /// Earlier events of a run that spoke of a key and were not taken back.
+    fn prior(&self, same_run: &[Arc<Row>], id: KeyId, run: &str, until: Position) -> Result<Vec<Prior>, Unreadable> {
+        let mut all = Vec::new();
+        for row in same_run.iter().filter(|row| row.position < until) {
+            let Some(Recorded { head: Some(head), decision: d, .. }) = recorded(row) else { continue };
+            let counts = matches!(d.fate, Fate::Applied | Fate::Stale | Fate::Duplicate(Layer::Run));
+            let changed = d.changes.iter().any(|c| c.key == id);
+            let about = changed || d.key.as_ref().is_some_and(|k| k.id() == id);
+            let speaks = counts && about && d.run.as_deref() == Some(run) && d.outcome != Outcome::Neutral;
+            if speaks && !self.withdrawn(head, run, same_run)? {
+                all.push(Prior { outcome: d.outcome, at: d.at, position: row.position, counted: changed });
+            }
+        }
+        Ok(all)
     }
 
     /// The number of the next new issue, issues that this event opened already counted.
@@ -482,24 +514,6 @@ fn recorded(row: &Row) -> Option<&Recorded> {
         Entry::Event(recorded) => Some(recorded),
         Entry::Own(_) => None,
     }
-}
-
-/// Earlier events of a run that spoke of a key and were not taken back.
-fn prior(same_run: &[Arc<Row>], id: KeyId, run: &str, until: Position) -> Vec<Prior> {
-    let spoke = same_run.iter().filter(|row| row.position < until).filter_map(|row| {
-        let r = recorded(row)?;
-        let d = &r.decision;
-        let counts = matches!(d.fate, Fate::Applied | Fate::Stale | Fate::Duplicate(Layer::Run));
-        let changed = d.changes.iter().any(|c| c.key == id);
-        let about = changed || d.key.as_ref().is_some_and(|k| k.id() == id);
-        if !counts || !about || d.run.as_deref() != Some(run) || d.outcome == Outcome::Neutral {
-            return None;
-        }
-        let head = r.head.as_ref()?;
-        let withdrawn = invalidate::is_withdrawn(same_run, &head.ty, head.triggered_id.as_deref());
-        (!withdrawn).then_some(Prior { outcome: d.outcome, at: d.at, position: row.position, counted: changed })
-    });
-    spoke.collect()
 }
 
 /// Which of the members that say where an event belongs is not text.

@@ -65,6 +65,7 @@ impl Judge for TestRules {
     fn evaluate(&self, _: &str, event: &Event) -> Verdict {
         let whole = |name: &str| event.text(name).unwrap_or_default().to_owned();
         let (resolves, check) = match Type::parse(&event.ty) {
+            Some(Type::Task { task: "all", phase: Phase::Finished }) => (Resolves::Scope, "all".to_owned()),
             Some(Type::Task { task, phase: Phase::Finished }) => (Resolves::Check, task.to_owned()),
             None if event.ty.starts_with("hook") => (Resolves::Scope, "hook".to_owned()),
             _ => return Verdict::NoRule,
@@ -92,7 +93,7 @@ impl Judge for TestRules {
                 project: whole("project"),
                 stage: whole("stage"),
             },
-            run: event.triggered_id.clone().unwrap_or_else(|| event.id.clone()),
+            run: event.text("buildId").map(str::to_owned).or(event.triggered_id.clone()).unwrap_or(event.id.clone()),
             at: event.time,
             resolves,
             service: whole("service"),

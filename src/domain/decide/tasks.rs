@@ -11,7 +11,7 @@ use crate::domain::decision::{Answer, Decision, Fate, ResultWord, Status};
 use crate::domain::event::Event;
 use crate::domain::ids::KeyId;
 use crate::domain::issue::{
-    ChangeKind, Issue, IssueType, Key, KeyState, Marks, Origin, Outcome, Scope, Severity, State, scope_id,
+    ChangeKind, Issue, IssueType, Key, KeyState, Marks, Origin, Outcome, Scope, Severity, State,
 };
 use crate::domain::lookup::{Lookup, Unreadable};
 use crate::domain::messages::issue_url;
@@ -343,12 +343,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
 
     /// Keys in the wanted scope: those of this project and stage, and those of sources that have neither.
     fn in_scope(&self, place: &Place<'_>, request: &Request) -> Vec<KeyId> {
-        let scope = self.wanted_scope(place, request);
-        if request.scope.is_none() {
-            let id = scope_id(&scope, place.project, place.stage);
-            return self.lookup.scope(id).map(|s| s.keys.clone()).unwrap_or_default();
-        }
-        let mut keys = self.lookup.keys_with_scope(&scope);
+        let mut keys = self.lookup.keys_with_scope(&self.wanted_scope(place, request));
         keys.retain(|id| {
             self.lookup.key(*id).is_some_and(|s| {
                 (s.key.project.is_empty() || s.key.project == place.project)

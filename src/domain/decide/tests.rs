@@ -325,3 +325,45 @@ fn a_replayed_copy_causes_nothing_and_stands_in_nobodys_way() {
     assert!(m.feed(&copy).1.is_empty());
     assert_eq!(m.feed(&trigger("t", "open-issue", json!({}), 1)).1.len(), 3);
 }
+
+fn invalidated(task: &str, trigger: &str) -> Value {
+    json!({"specversion":"1.0","id":format!("i-{trigger}"),"source":"user","type":format!("sh.keptn.event.{task}.invalidated"),
+        "triggeredid":trigger,"data":{}})
+}
+
+#[test]
+fn an_outcome_whose_rule_has_its_own_run_is_taken_back_by_its_trigger() {
+    let mut event = finished("1", "test", "t1", "fail", 1);
+    event["data"]["buildId"] = "b1".into();
+    let mut m = Model::default();
+    m.feed(&event);
+    assert_eq!(m.issues().len(), 1);
+    m.feed(&invalidated("test", "t1"));
+    assert!(m.issues().is_empty());
+    let mut m = Model::default();
+    m.feed(&invalidated("test", "t1"));
+    assert_eq!(fate(&mut m, &event), Fate::Withdrawn);
+}
+
+#[test]
+fn a_success_for_the_scope_that_is_taken_back_holds_nothing_up_any_more() {
+    let mut m = Model::default();
+    m.feed(&finished("1", "test", "r1", "fail", 1));
+    m.feed(&finished("2", "all", "r2", "pass", 3));
+    assert_eq!(m.issues()[0].state, State::Resolved);
+    assert_eq!(fate(&mut m, &finished("3", "deploy", "r3", "fail", 2)), Fate::Stale);
+    m.feed(&invalidated("all", "r2"));
+    assert_eq!(m.issues()[0].state, State::Active);
+    assert_eq!(fate(&mut m, &finished("4", "build", "r4", "fail", 2)), Fate::Applied);
+}
+
+#[test]
+fn what_is_taken_back_was_before_a_later_success_of_the_scope() {
+    let mut m = Model::default();
+    m.feed(&finished("1", "test", "r1", "fail", 1));
+    m.feed(&finished("2", "test", "r2", "fail", 2));
+    m.feed(&finished("3", "all", "r3", "pass", 3));
+    m.feed(&invalidated("test", "r1"));
+    let issue = m.issues()[0];
+    assert_eq!((issue.state, issue.occurrences, issue.detected_at), (State::Resolved, 1, minute(2)));
+}
