@@ -2,6 +2,7 @@
 //!
 //! Pure. Ids derive from the event, times come with the event or from the stream, and nothing is written here.
 
+mod effect;
 mod invalidate;
 mod own;
 mod request;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::decision::{Answer, Change, Decision, Fate, Layer};
+use super::decision::{Change, Fate, Layer};
 use super::event::{Data, Event, Form, Invalid};
 use super::ids::{KeyId, Position, ScopeId};
 use super::issue::{ChangeKind, Key, KeyState, Marks, Newest, Origin, Outcome, ScopeState};
@@ -31,6 +32,7 @@ use super::messages::SOURCE;
 use super::row::{Entry, Head, Mark, Recorded, Row};
 use super::rules::{Resolves, Signal, Verdict};
 use super::time::Time;
+use effect::{Effect, Written};
 use transition::{Claim, Prior, Step, claim};
 
 pub use own::Memory;
@@ -137,83 +139,6 @@ pub fn decide<L: Lookup, J: Judge>(
         }
     };
     Ok(effect.finish(position, stream_time, written, event, judge.current()))
-}
-
-/// What goes into the journal line besides the decision.
-struct Written {
-    form: Form,
-    subject: String,
-    head: Option<Head>,
-    payload: Bytes,
-}
-
-/// A decision in the making.
-struct Effect {
-    fate: Fate,
-    outcome: Outcome,
-    rule: Option<String>,
-    why: String,
-    key: Option<Key>,
-    run: Option<String>,
-    at: Option<Time>,
-    changes: Vec<Change>,
-    scope_success: Option<(ScopeId, Option<Newest>)>,
-    answer: Option<Answer>,
-    keys: Vec<(KeyId, Option<KeyState>)>,
-    scopes: Vec<(ScopeId, ScopeState)>,
-}
-
-impl Effect {
-    fn new(fate: Fate, why: impl Into<String>) -> Effect {
-        Effect {
-            fate,
-            outcome: Outcome::Neutral,
-            rule: None,
-            why: why.into(),
-            key: None,
-            run: None,
-            at: None,
-            changes: Vec::new(),
-            scope_success: None,
-            answer: None,
-            keys: Vec::new(),
-            scopes: Vec::new(),
-        }
-    }
-
-    fn by(self, rule: &str) -> Effect {
-        Effect { rule: Some(rule.to_owned()), ..self }
-    }
-
-    fn finish(
-        self,
-        position: Position,
-        stream_time: Time,
-        written: Written,
-        event: Option<Event>,
-        rule_set: &str,
-    ) -> Decided {
-        let parked = self.fate == Fate::Parked;
-        let Written { form, subject, head, payload } = written;
-        let decision = Decision {
-            fate: self.fate,
-            outcome: self.outcome,
-            rule: self.rule,
-            why: self.why,
-            key: self.key,
-            run: self.run,
-            at: self.at.or(head.as_ref().and_then(|h| h.time)).unwrap_or(stream_time),
-            changes: self.changes,
-            scope_success: self.scope_success,
-            answer: self.answer,
-            rule_set: rule_set.to_owned(),
-        };
-        let recorded = Recorded { form, subject, head, decision, payload };
-        let mut marks = Marked::new();
-        recorded.marks(|mark| marks.push(mark.hash()));
-        let row = Row { position, stream_time, entry: Entry::Event(Box::new(recorded)) };
-        Decided { row, keys: self.keys, scopes: self.scopes, parked, event, marks }
-    }
 }
 
 /// One event being decided: where it stands, and what may be looked at.

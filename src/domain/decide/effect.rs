@@ -1,0 +1,88 @@
+//! A decision in the making: what an event leads to, collected until it is whole.
+
+use bytes::Bytes;
+
+use super::{Decided, Marked};
+use crate::domain::decision::{Answer, Change, Decision, Fate};
+use crate::domain::event::{Event, Form};
+use crate::domain::ids::{KeyId, Position, ScopeId};
+use crate::domain::issue::{Key, KeyState, Newest, Outcome, ScopeState};
+use crate::domain::row::{Entry, Head, Recorded, Row};
+use crate::domain::time::Time;
+
+/// What goes into the journal line besides the decision.
+pub(super) struct Written {
+    pub(super) form: Form,
+    pub(super) subject: String,
+    pub(super) head: Option<Head>,
+    pub(super) payload: Bytes,
+}
+
+/// A decision in the making.
+pub(super) struct Effect {
+    pub(super) fate: Fate,
+    pub(super) outcome: Outcome,
+    pub(super) rule: Option<String>,
+    pub(super) why: String,
+    pub(super) key: Option<Key>,
+    pub(super) run: Option<String>,
+    pub(super) at: Option<Time>,
+    pub(super) changes: Vec<Change>,
+    pub(super) scope_success: Option<(ScopeId, Option<Newest>)>,
+    pub(super) answer: Option<Answer>,
+    pub(super) keys: Vec<(KeyId, Option<KeyState>)>,
+    pub(super) scopes: Vec<(ScopeId, ScopeState)>,
+}
+
+impl Effect {
+    pub(super) fn new(fate: Fate, why: impl Into<String>) -> Effect {
+        Effect {
+            fate,
+            outcome: Outcome::Neutral,
+            rule: None,
+            why: why.into(),
+            key: None,
+            run: None,
+            at: None,
+            changes: Vec::new(),
+            scope_success: None,
+            answer: None,
+            keys: Vec::new(),
+            scopes: Vec::new(),
+        }
+    }
+
+    pub(super) fn by(self, rule: &str) -> Effect {
+        Effect { rule: Some(rule.to_owned()), ..self }
+    }
+
+    pub(super) fn finish(
+        self,
+        position: Position,
+        stream_time: Time,
+        written: Written,
+        event: Option<Event>,
+        rule_set: &str,
+    ) -> Decided {
+        let parked = self.fate == Fate::Parked;
+        let Written { form, subject, head, payload } = written;
+        let decision = Decision {
+            fate: self.fate,
+            outcome: self.outcome,
+            rule: self.rule,
+            why: self.why,
+            key: self.key,
+            run: self.run,
+            at: self.at.or(head.as_ref().and_then(|h| h.time)).unwrap_or(stream_time),
+            changes: self.changes,
+            scope_success: self.scope_success,
+            answer: self.answer,
+            rule_set: rule_set.to_owned(),
+        };
+        let recorded = Recorded { form, subject, head, decision, payload };
+        let mut marks = Marked::new();
+        recorded.marks(|mark| marks.push(mark.hash()));
+        let row = Row { position, stream_time, entry: Entry::Event(Box::new(recorded)) };
+        Decided { row, keys: self.keys, scopes: self.scopes, parked, event, marks }
+    }
+}
