@@ -22,8 +22,10 @@ use crate::domain::stream::Reached;
 use crate::domain::time::Time;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish;
-use crate::pipeline::{Pipeline, Progress, RulesInForce, missed};
+use crate::pipeline::{Pipeline, Progress, missed};
 use crate::query;
+use crate::rules::opening::opening;
+use crate::rules::reload::{Reloading, Source};
 use crate::store::{self, Store};
 
 /// Everything the service needs to know.
@@ -43,8 +45,10 @@ pub struct Config {
     pub public_url: String,
     /// Largest message that is read, in bytes.
     pub event_size: usize,
-    /// The rules that hold at start.
+    /// The rules of this start. They hold once they are met in the stream.
     pub rules: RuleSet,
+    /// Where changed rules come from.
+    pub rules_from: Source,
     /// What decisions depend on besides.
     pub settings: Settings,
     /// How the store is opened.
@@ -168,9 +172,15 @@ async fn work(
         missed(*gap);
         readiness.gap(gap.first, gap.last);
     }
+    readiness.not("looking for the rules in the stream");
+    let kept = store.reader().rules()?;
+    let rules = tokio::select! {
+        rules = opening(&bus, &from, kept, &config.rules) => rules,
+        () = stop.cancelled() => return Ok(()),
+    };
     tracing::info!(
         stream = %attached.stream.name, folded = from.sequence, last = attached.last_sequence,
-        rules = config.rules.short_hash(), "reading the stream"
+        rules = &**rules.current().short(), "reading the stream"
     );
 
     let outbox = Arc::new(owed(&store, &config.settings)?);
@@ -179,7 +189,7 @@ async fn work(
     let attached_status = attached.inbox.status();
     let end_at_start = Arc::new(AtomicU64::new(attached.last_sequence));
     let pipeline = Pipeline {
-        rules: RulesInForce::new(config.rules.clone()),
+        rules,
         settings: config.settings.clone(),
         event_size: config.event_size,
         outbox: outbox.clone(),
@@ -191,7 +201,16 @@ async fn work(
         store,
     };
     let catching_up =
-        tokio::spawn(caught_up(bus.clone(), config.clone(), end_at_start, progress, attached.stream.name));
+        tokio::spawn(caught_up(bus.clone(), config.clone(), end_at_start, progress, attached.stream.name.clone()));
+    let reloading = Reloading {
+        bus: bus.clone(),
+        stream: attached.stream.name,
+        wish,
+        source: config.rules_from.clone(),
+        given: config.rules.clone(),
+        said: attached.notes.into_iter().collect(),
+    };
+    let reloading = tokio::spawn(reloading.run(stop.clone()));
     let gave_up = CancellationToken::new();
     let publishing = tokio::spawn(publish::run(outbox, bus.publisher(), to_publish, gave_up.clone()));
     // Counted from the request to stop: a fold that waits for a publisher that cannot publish is let go as well.
@@ -216,6 +235,7 @@ async fn work(
     }
     grace.abort();
     catching_up.abort();
+    reloading.abort();
     bus.flush().await;
     result
 }

@@ -11,5 +11,7 @@ pub mod effects;
 pub mod metrics;
 pub mod pipeline;
 pub mod query;
+pub mod rules;
+pub mod shipyard;
 pub mod store;
 pub mod units;

@@ -3,29 +3,31 @@
 //! Three workers, joined by bounded channels. The *reader* pulls a group and decodes it while the *fold*, a thread of
 //! its own, decides and commits the one before; the *settler* acknowledges. Publishing is `effects::publish`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{self, Inbox, Message, binding};
 use crate::crash;
-use crate::domain::decide::{self, Decided, Incoming, Judge, Memory, Settings};
-use crate::domain::event::{Event, Form};
+use crate::domain::decide::{self, Decided, Incoming, Memory, Settings};
+use crate::domain::event::Form;
 use crate::domain::ids::{KeyId, Position};
 use crate::domain::issue::KeyState;
+use crate::domain::loaded;
 use crate::domain::lookup::Lookup as _;
 use crate::domain::messages;
 use crate::domain::row::{Entry, Own};
-use crate::domain::rules::{RuleSet, Subject, Verdict};
+use crate::domain::rules::Verdict;
 use crate::domain::stream::Reached;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
 use crate::metrics;
+use crate::rules::lift::lifted;
+use crate::rules::{RuleBook, RulesInForce};
 use crate::store::Store;
 
 /// Most messages of a group: most of what grouping gains is there by a few hundred.
@@ -38,44 +40,6 @@ const MEMORY: usize = 256 * 1024;
 /// How long the fold waits for the next group before it stores how far the outbox is.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// The rules in force, shared by the reader, which judges ahead, and the fold, which knows when they change.
-#[derive(Clone, Debug)]
-pub struct RulesInForce {
-    current: RuleSet,
-    subjects: Vec<Subject>,
-    short: Arc<str>,
-    earlier: HashMap<Arc<str>, RuleSet>,
-}
-
-impl RulesInForce {
-    /// Begins with one rule set.
-    pub fn new(rules: RuleSet) -> RulesInForce {
-        let short: Arc<str> = rules.short_hash().into();
-        let subjects = rules.subjects().iter().filter_map(|s| Subject::any(s)).collect();
-        RulesInForce {
-            current: rules.clone(),
-            subjects,
-            short: short.clone(),
-            earlier: HashMap::from([(short, rules)]),
-        }
-    }
-
-    /// Whether a pack, a rule or an adapter names this subject or type.
-    fn names(&self, subject: &str) -> bool {
-        self.subjects.iter().any(|s| s.matches(subject))
-    }
-}
-
-impl Judge for RulesInForce {
-    fn evaluate(&self, rule_set: &str, event: &Event) -> Verdict {
-        self.earlier.get(rule_set).unwrap_or(&self.current).evaluate(event)
-    }
-
-    fn current(&self) -> &str {
-        &self.short
-    }
-}
-
 /// What the loop is built from.
 pub struct Pipeline {
     /// The store; the fold is its only writer.
@@ -83,7 +47,7 @@ pub struct Pipeline {
     /// Where messages come from.
     pub inbox: Inbox,
     /// The rules.
-    pub rules: RulesInForce,
+    pub rules: RuleBook,
     /// Configuration that decisions depend on.
     pub settings: Settings,
     /// Largest message that is read, in bytes.
@@ -114,10 +78,16 @@ pub struct Progress {
 struct Decoded {
     incoming: Vec<Incoming>,
     reached: Reached,
-    ack: bus::Token,
+    /// None where more of the same messages follow.
+    ack: Option<bus::Token>,
     pending: u64,
     passed_over: u64,
+    /// It ends with what may be other rules, and the reader waits for the fold's word about them.
+    awaited: bool,
 }
+
+/// The rules that hold behind a sequence of the stream: what the fold tells the reader.
+type Switched = (u64, RulesInForce);
 
 impl Pipeline {
     /// Runs until `stop` is cancelled; then finishes the group in hand, and acknowledges it.
@@ -128,11 +98,13 @@ impl Pipeline {
         let Pipeline { store, inbox, rules, settings, event_size, outbox, due, progress, from, end_at_start } = self;
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
         let (to_acks, acks) = mpsc::channel::<bus::Token>(16);
+        let (tell, switched) = watch::channel((from.sequence, rules.current().clone()));
         let folded = from.sequence;
         progress.folded.store(folded, Ordering::Relaxed);
         let fold = Fold {
             store,
-            rules: rules.clone(),
+            rules,
+            tell,
             settings,
             memory: Memory::new(MEMORY),
             outbox,
@@ -151,7 +123,7 @@ impl Pipeline {
             result
         })?;
         let settle = tokio::spawn(settle(acker, acks));
-        let read = read(inbox, rules, event_size, from, to_fold, stop).await;
+        let read = read(inbox, switched, event_size, from, to_fold, stop).await;
         let fold = tokio::task::spawn_blocking(move || fold.join()).await?;
         settle.await?;
         fold.map_err(|_| anyhow::anyhow!("the fold panicked"))?.and(read)
@@ -161,13 +133,13 @@ impl Pipeline {
 /// Pulls, decodes, judges.
 async fn read(
     mut inbox: Inbox,
-    rules: RulesInForce,
+    mut switched: watch::Receiver<Switched>,
     event_size: usize,
     mut from: Reached,
     to_fold: mpsc::Sender<Decoded>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let rules = Arc::new(rules);
+    let mut rules = Arc::new(switched.borrow().1.clone());
     let limits = bus::GroupLimits { messages: GROUP, bytes: 8 << 20 };
     loop {
         let group = tokio::select! {
@@ -181,15 +153,46 @@ async fn read(
         }
         // Delivered again after a crash or a lost ack: the store has it, only the ack is missing.
         let messages: Vec<Message> = group.messages.into_iter().filter(|m| m.sequence > from.sequence).collect();
-        from.sequence = from.sequence.max(sequence);
-        from.time = from.time.max(time);
-        let (incoming, passed_over) = decode(messages, &rules, event_size, from.base).await?;
-        let reached = from.clone();
-        let decoded = Decoded { incoming, reached, ack: group.token, pending, passed_over };
-        if to_fold.send(decoded).await.is_err() {
-            return Ok(());
+        let mut token = Some(group.token);
+        let mut parts = cut(messages).into_iter().peekable();
+        while let Some(part) = parts.next() {
+            let awaited = part.last().filter(|m| m.subject == loaded::TYPE).map(|m| m.sequence);
+            let last = parts.peek().is_none();
+            let end = part.last().filter(|_| !last).map_or((sequence, time), |m| (m.sequence, m.stream_time));
+            from.sequence = from.sequence.max(end.0);
+            from.time = from.time.max(end.1);
+            let (incoming, passed_over) = decode(part, &rules, event_size, from.base).await?;
+            let (reached, ack) = (from.clone(), token.take_if(|_| last));
+            let decoded = Decoded { incoming, reached, ack, pending, passed_over, awaited: awaited.is_some() };
+            if to_fold.send(decoded).await.is_err() {
+                return Ok(());
+            }
+            let Some(awaited) = awaited else { continue };
+            let told = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                told = switched.wait_for(|(behind, _)| *behind >= awaited) => told,
+            };
+            match told {
+                Ok(told) if told.1.short() != rules.short() => rules = Arc::new(told.1.clone()),
+                Ok(_) => {}
+                // The fold has ended; why, it says itself.
+                Err(_) => return Ok(()),
+            }
         }
     }
+}
+
+/// Cuts messages behind each that may bring other rules: what follows is judged by those. One part at least.
+fn cut(mut messages: Vec<Message>) -> Vec<Vec<Message>> {
+    let mut parts = Vec::new();
+    while let Some(at) = messages.iter().position(|m| m.subject == loaded::TYPE)
+        && at + 1 < messages.len()
+    {
+        let rest = messages.split_off(at + 1);
+        parts.push(std::mem::replace(&mut messages, rest));
+    }
+    parts.push(messages);
+    parts
 }
 
 /// Says that the stream dropped messages before they were folded.
@@ -236,13 +239,16 @@ fn read_messages(messages: Vec<Message>, rules: &RulesInForce, event_size: usize
     let mut passed_over = 0;
     for message in messages {
         let named = rules.names(&message.subject);
-        for reading in binding::read(&message, event_size) {
+        // Rules are read whatever the limit for events is.
+        let limit = if message.subject == loaded::TYPE { event_size.max(loaded::LARGEST) } else { event_size };
+        for reading in binding::read(&message, limit) {
+            let reading = lifted(reading, &message, rules.set());
             // Where subject and type differ the type counts, so a type that somebody names is not passed over.
             if !named && !reading.event.as_ref().is_ok_and(|e| rules.names(&e.ty)) {
                 passed_over += 1;
                 continue;
             }
-            let verdict = reading.event.as_ref().map_or(Verdict::NoRule, |e| rules.current.evaluate(e));
+            let verdict = reading.event.as_ref().map_or(Verdict::NoRule, |e| rules.evaluate(e));
             all.push(Incoming {
                 position: Position::new(base + message.sequence, reading.element),
                 stream_time: message.stream_time,
@@ -271,7 +277,8 @@ async fn settle(acker: bus::Acker, mut acks: mpsc::Receiver<bus::Token>) {
 /// The only writer. One thread, strictly by stream position.
 struct Fold {
     store: Store,
-    rules: RulesInForce,
+    rules: RuleBook,
+    tell: watch::Sender<Switched>,
     settings: Settings,
     memory: Memory,
     outbox: Arc<Outbox>,
@@ -315,6 +322,7 @@ impl Fold {
 
     fn fold(&mut self, groups: Vec<Decoded>) -> anyhow::Result<()> {
         let mut staged = self.store.stage();
+        self.rules.take_unstored().into_iter().for_each(|texts| staged.put_rules(texts));
         let mut due = Vec::new();
         let mut own = Vec::new();
         let mut tokens = Vec::new();
@@ -326,11 +334,16 @@ impl Fold {
                 let decided = decide::decide(incoming, &staged, &self.rules, &self.settings, &self.memory)?;
                 count(&decided);
                 self.collect(&decided, &mut due, &mut own);
+                let rules = self.rules.meet(&decided, &staged)?;
                 staged.add(decided)?;
+                rules.into_iter().for_each(|texts| staged.put_rules(texts));
+            }
+            if group.awaited {
+                self.tell.send_replace((group.reached.sequence, self.rules.current().clone()));
             }
             metrics::passed_over(group.passed_over);
             self.progress.lag.store(group.pending, Ordering::Relaxed);
-            tokens.push(group.ack);
+            tokens.extend(group.ack);
             reached = Some(group.reached);
         }
         let Some(reached) = reached else { return Ok(()) };

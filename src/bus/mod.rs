@@ -9,6 +9,7 @@ mod ack;
 mod ask;
 mod attach;
 pub mod binding;
+mod by_subject;
 mod connect;
 mod consumer;
 mod error;

@@ -269,7 +269,7 @@ pub(super) async fn fetch_at(bus: &Bus, stream: &str, sequence: u64) -> Result<O
     fetch(bus, stream, json!({"seq": sequence})).await
 }
 
-async fn fetch(bus: &Bus, stream: &str, which: serde_json::Value) -> Result<Option<Message>, Error> {
+pub(super) async fn fetch(bus: &Bus, stream: &str, which: serde_json::Value) -> Result<Option<Message>, Error> {
     #[derive(Deserialize)]
     struct Answer {
         message: Stored,

@@ -13,7 +13,7 @@ use super::connect::{Asked, Bus};
 use super::error::quoted;
 use super::plan::{Layout, MARK, Plan, Seen, plan};
 use super::subjects::covers;
-use super::{Error, StreamWish};
+use super::{Error, StreamWish, consumer};
 use crate::domain::stream::StreamIdentity;
 
 /// The stream to read, and what is worth saying about the choice.
@@ -83,6 +83,25 @@ async fn pick(bus: &Bus, wish: &StreamWish, last: Option<&str>, make: bool) -> R
     Ok(Chosen { info, notes })
 }
 
+/// Widens the stream that is being read, where it is one of our own. What is lacking afterwards comes back as notes.
+pub(super) async fn widen_to(bus: &Bus, name: &str, wish: &StreamWish) -> Result<Vec<String>, Error> {
+    let existing = list(bus).await?;
+    let seen: Vec<Seen> = existing.iter().map(Seen::of).collect();
+    let found = existing.into_iter().find(|i| i.config.name == name);
+    let mut info = found.ok_or_else(|| Error::StreamChanged(format!("stream {name:?} is gone")))?;
+    let mut in_part = BTreeMap::new();
+    if wish.named.is_none() && name == wish.create_as && Seen::of(&info).ours {
+        let (plan, partly) = plan(wish, &seen, Some(name), bus.server_at_least(2, 10));
+        in_part = partly;
+        if let Plan::Widen(layout) = plan {
+            info = widen(bus, info, layout).await?;
+        }
+    }
+    let mut notes = notes(&info, wish, &in_part);
+    notes.extend(consumer::unseen(bus, name, wish).await?);
+    Ok(notes)
+}
+
 /// The stream as it is now.
 pub(super) async fn info(bus: &Bus, name: &str) -> Result<Info, Asked> {
     if name.is_empty() || name.contains(['.', '*', '>', ' ', '/', '\\']) {
@@ -91,7 +110,7 @@ pub(super) async fn info(bus: &Bus, name: &str) -> Result<Info, Asked> {
     bus.api(&format!("read stream {name:?}"), format!("STREAM.INFO.{name}"), &json!({})).await
 }
 
-async fn list(bus: &Bus) -> Result<Vec<Info>, Error> {
+pub(super) async fn list(bus: &Bus) -> Result<Vec<Info>, Error> {
     #[derive(Deserialize)]
     struct Page {
         total: usize,

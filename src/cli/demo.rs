@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -66,9 +67,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let nats = Nats::start(&args.nats_server, dir.path())?;
     let mut raw = RawConfig::default();
     let data = dir.path().join("data").display().to_string();
-    raw.flags([("nats.urls", nats.url()), ("dataDir", data), ("query.listen", args.listen.clone())]);
+    // The rules of this folder, if there are any, are not part of the play.
+    let none = dir.path().display().to_string();
+    let listen = args.listen.clone();
+    raw.flags([("nats.urls", nats.url()), ("dataDir", data), ("shipyardDir", none), ("query.listen", listen)]);
     let config = check(&raw, Mistakes::default())?;
-    let app = wiring::start(&config).await?;
+    let app = wiring::start(&config, Arc::default()).await?;
     let server = format!("http://{}", app.query_addr());
     let stop = app.stop_token();
     wiring::stop_on_signal(stop.clone());

@@ -1,9 +1,12 @@
 //! The one place where commands meet the service and the broker.
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Usage;
@@ -13,6 +16,7 @@ use crate::config::{self, Config, IssueEvent, Nkey};
 use crate::domain::decide::{Settings, TaskNames};
 use crate::domain::issue::ChangeKind;
 use crate::domain::rules::RuleSet;
+use crate::rules::{self, reload::Source};
 use crate::{metrics, query, store};
 
 /// What commands want of a broker. A trait, so that tests need none.
@@ -144,7 +148,7 @@ fn settings(nats: &config::Nats) -> bus::Settings {
 }
 
 /// The checked configuration as the application takes it.
-fn application(config: &Config) -> app::Config {
+fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Config> {
     let change = |event: &IssueEvent| match event {
         IssueEvent::Opened => ChangeKind::Opened,
         IssueEvent::Updated => ChangeKind::Updated,
@@ -153,7 +157,7 @@ fn application(config: &Config) -> app::Config {
     };
     let (host, port) = config.query.listen.host_and_port();
     let keep_events = config.retention.events.get();
-    app::Config {
+    Ok(app::Config {
         nats: settings(&config.nats),
         stream: config.nats.stream.clone(),
         durable: config.nats.durable.clone(),
@@ -161,7 +165,8 @@ fn application(config: &Config) -> app::Config {
         listen: (host.to_owned(), port),
         public_url: config.query.public_url.clone().unwrap_or_default(),
         event_size: config.limits.event_size.bytes() as usize,
-        rules: RuleSet::builtin(),
+        rules: rules(&config.shipyard_dir)?,
+        rules_from: Source { dir: Some(config.shipyard_dir.clone()), ask: reload },
         settings: Settings {
             tasks: TaskNames {
                 open: config.tasks.open_issue.clone(),
@@ -180,18 +185,39 @@ fn application(config: &Config) -> app::Config {
             },
             ..store::Options::default()
         },
-    }
+    })
 }
 
-/// Starts the service in this process.
-pub(super) async fn start(config: &Config) -> anyhow::Result<App> {
+/// The rules of this start: a service does not begin with broken ones.
+fn rules(shipyard_dir: &Path) -> anyhow::Result<RuleSet> {
+    // The default folder need not be there; one that somebody named has to.
+    if shipyard_dir != Path::new(config::SHIPYARD_DIR) && !shipyard_dir.is_dir() {
+        let problem = format!("shipyardDir: folder {} does not exist", shipyard_dir.display());
+        return Err(Usage(problem).into());
+    }
+    rules::load(shipyard_dir).map_err(|problems| {
+        let list: Vec<String> = problems.iter().map(|p| format!("\n  {p}")).collect();
+        let dir = shipyard_dir.display();
+        Usage(format!(
+            "rules in {dir}: {} {}{}",
+            list.len(),
+            if list.len() == 1 { "mistake" } else { "mistakes" },
+            list.concat()
+        ))
+        .into()
+    })
+}
+
+/// Starts the service in this process; `reload` makes it look at its rule files.
+pub(super) async fn start(config: &Config, reload: Arc<Notify>) -> anyhow::Result<App> {
+    let application = application(config, reload)?;
     let metrics = query::Metrics::new(metrics::install()?);
-    App::start(application(config), metrics).await
+    App::start(application, metrics).await
 }
 
 /// Runs the service until it is told to stop.
 pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let app = start(&config).await?;
+    let app = start(&config, reload_on_signal()).await?;
     stop_on_signal(app.stop_token());
     let result = app.join().await;
     if let Err(error) = result {
@@ -213,6 +239,22 @@ pub(super) fn stop_on_signal(stop: CancellationToken) {
         signal().await;
         std::process::exit(1);
     });
+}
+
+/// SIGHUP asks for a look at the rule files, from now on. Where the system has no such signal, a changed file is enough.
+fn reload_on_signal() -> Arc<Notify> {
+    let ask = Arc::new(Notify::new());
+    #[cfg(unix)]
+    if let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        let ask = ask.clone();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tracing::info!("reloading the rules");
+                ask.notify_one();
+            }
+        });
+    }
+    ask
 }
 
 #[cfg(unix)]

@@ -21,6 +21,9 @@ use super::time::Time;
 /// `source` of everything Shipwatch publishes of its own accord.
 pub const SOURCE: &str = "shipwatch";
 
+/// `source` of what the service or the command line puts into the stream so that the fold acts on it.
+pub const CONTROL: &str = "shipwatch/control";
+
 /// A message owed to the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {

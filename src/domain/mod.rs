@@ -6,6 +6,7 @@ pub mod event;
 pub mod ids;
 pub mod issue;
 pub mod keptn;
+pub mod loaded;
 pub mod lookup;
 pub mod messages;
 pub mod row;

@@ -10,6 +10,7 @@ use super::journal::{self, Line};
 use super::keyspace;
 use super::ledger::{Entry, Moves};
 use super::record;
+use super::rulebook;
 use super::segment::{self, Sealed};
 use super::shared::{Shared, State};
 use super::staged::Staged;
@@ -54,6 +55,7 @@ pub(super) fn commit(shared: &Shared, mut staged: Staged, reached: Reached) -> R
         records(shared, &staged, &state, &mut batch, &mut written);
         index(shared, &staged, &state, &mut batch, &mut written)?;
         sweep(shared, &staged, &state, &mut batch, &mut written)?;
+        rulebook::write(shared, &staged, &mut batch)?;
     }
     batch.insert(keyspace::FOLD, record::encode(&staged.fold));
     shared.write(batch)?;
@@ -219,6 +221,8 @@ fn follow(shared: &Shared, staged: Staged, written: Written) -> Committed {
     state.open = written.open;
     state.swept = written.swept.unwrap_or(state.swept);
     state.ahead = staged.ahead;
+    state.rules.retain(|from| !staged.rules_gone.contains(from));
+    state.rules.extend(staged.rules.iter().map(|r| r.from));
     state.fold = staged.fold;
     done
 }

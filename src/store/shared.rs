@@ -58,6 +58,8 @@ pub struct State {
     pub ledger: Ledger,
     /// Blocks before this one are gone, unless a parked line is in them.
     pub swept: Position,
+    /// From where on each of the rule sets holds that are kept, in order.
+    pub rules: Vec<Position>,
 }
 
 impl State {

@@ -8,6 +8,7 @@ use super::error::Error;
 use super::index::ByMark;
 use super::journal::{self, Marks};
 use super::record::Fold;
+use super::rulebook::RuleTexts;
 use super::shared::Shared;
 use crate::domain::decide::Decided;
 use crate::domain::ids::{KeyId, Position, ScopeId};
@@ -38,6 +39,9 @@ pub struct Staged {
     /// What this group made due; what was due before is in the store's own set, from `due_from` on.
     pub(super) due: BTreeSet<(Time, Subject)>,
     pub(super) due_from: Option<(Time, Subject)>,
+    /// Rule sets that this group brings, and those that no line needs any more.
+    pub(super) rules: Vec<RuleTexts>,
+    pub(super) rules_gone: Vec<Position>,
 }
 
 /// A new line.
@@ -68,6 +72,8 @@ impl Staged {
             published: None,
             due: BTreeSet::new(),
             due_from: None,
+            rules: Vec::new(),
+            rules_gone: Vec::new(),
         }
     }
 

@@ -28,7 +28,7 @@ use super::ids::{KeyId, Position, ScopeId};
 use super::issue::{ChangeKind, Key, KeyState, Marks, Newest, Origin, Outcome, ScopeState};
 use super::keptn::{Phase, Type};
 use super::lookup::{Lookup, Unreadable};
-use super::messages::SOURCE;
+use super::messages::{CONTROL, SOURCE};
 use super::row::{Entry, Head, Mark, Recorded, Row};
 use super::rules::{Resolves, Signal, Verdict};
 use super::time::Time;
@@ -40,7 +40,7 @@ pub(crate) use request::salvage;
 pub use tasks::TaskNames;
 
 /// Extension of events that are sent again for other consumers: recorded, and the cause of nothing.
-const REPLAY: &str = "shipwatchreplay";
+pub(crate) const REPLAY: &str = "shipwatchreplay";
 
 /// Why such an event decides nothing.
 const REPLAYED: &str = "marked as a replay, which causes nothing";
@@ -172,7 +172,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         if self.seen_before(&head.origin)? {
             return Ok(Effect::new(Fate::Duplicate(Layer::Id), "an event with this source and id has been handled"));
         }
-        if event.source == SOURCE || event.source == "shipwatch/control" {
+        if event.source == SOURCE || event.source == CONTROL {
             return Ok(Effect::new(Fate::Own, "published by Shipwatch"));
         }
         let keptn = Type::parse(&event.ty);
