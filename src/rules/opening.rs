@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::RuleBook;
 use super::book::refused;
 use super::publish::{part_of, publish};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Waits};
 use crate::bus::{Bus, Error};
 use crate::domain::ids::Position;
 use crate::domain::loaded::{self, Part};
@@ -23,11 +23,15 @@ const TRIES: u32 = 8;
 pub async fn opening(bus: &Bus, from: &Reached, kept: Vec<RuleTexts>, given: &RuleSet) -> RuleBook {
     let stream = &from.stream.name;
     let behind = from.position(from.sequence, u16::MAX);
-    let travels = match patiently(async || bus.holds(stream, loaded::TYPE).await).await {
-        Ok(holds) => holds,
-        Err(error) => {
-            tracing::warn!(%error, "cannot see whether the stream holds rules");
-            true
+    let mut waits = Backoff::broker().waits();
+    let travels = loop {
+        match bus.holds(stream, loaded::TYPE).await {
+            Ok(holds) => break holds,
+            Err(error) if later(&error, &mut waits).await => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot see whether the stream holds rules");
+                break true;
+            }
         }
     };
     if !travels {
@@ -57,24 +61,29 @@ pub async fn opening(bus: &Bus, from: &Reached, kept: Vec<RuleTexts>, given: &Ru
 /// The stream's first set; where it has none, this one is made the first.
 async fn first_of(bus: &Bus, stream: &str, given: &RuleSet) -> RuleSet {
     let mut published = false;
-    let found = patiently(async || {
-        if let Some(first) = first(bus, stream).await? {
-            return Ok(first);
-        }
-        if !published {
-            publish(bus, given).await?;
-            published = true;
-        }
-        // Somebody else may have been earlier; and where the stream sources another one, it takes a moment.
-        first(bus, stream).await?.ok_or_else(|| Error::TimedOut { what: "where the published rules are".into() })
-    });
-    match found.await {
-        Ok(set) => set,
-        Err(error) => {
-            tracing::warn!(%error, "the rules are not in the stream yet; the fold begins with those of this start");
-            given.clone()
+    let mut waits = Backoff::broker().waits();
+    loop {
+        match make_first(bus, stream, given, &mut published).await {
+            Ok(set) => return set,
+            Err(error) if later(&error, &mut waits).await => {}
+            Err(error) => {
+                tracing::warn!(%error, "the rules are not in the stream yet; the fold begins with those of this start");
+                return given.clone();
+            }
         }
     }
+}
+
+async fn make_first(bus: &Bus, stream: &str, given: &RuleSet, published: &mut bool) -> Result<RuleSet, Error> {
+    if let Some(first) = first(bus, stream).await? {
+        return Ok(first);
+    }
+    if !*published {
+        publish(bus, given).await?;
+        *published = true;
+    }
+    // Somebody else may have been earlier; and where the stream sources another one, it takes a moment.
+    first(bus, stream).await?.ok_or_else(|| Error::TimedOut { what: "where the published rules are".into() })
 }
 
 /// The first set in a stream that this version can use.
@@ -95,15 +104,11 @@ async fn first(bus: &Bus, stream: &str) -> Result<Option<RuleSet>, Error> {
     Ok(None)
 }
 
-/// Tries again what may work a little later.
-async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
-    let mut waits = Backoff::broker().waits();
-    loop {
-        match ask().await {
-            Err(error) if error.is_passing() && waits.failures() < TRIES => {
-                tokio::time::sleep(waits.next_delay()).await;
-            }
-            other => return other,
-        }
+/// Waits, where the same may work a little later.
+async fn later(error: &Error, waits: &mut Waits) -> bool {
+    let again = error.is_passing() && waits.failures() < TRIES;
+    if again {
+        tokio::time::sleep(waits.next_delay()).await;
     }
+    again
 }
