@@ -8,6 +8,7 @@ mod kill_loop;
 mod refusals;
 mod replies;
 mod restarts;
+mod rules;
 mod samples;
 mod support;
 mod whole_store;
