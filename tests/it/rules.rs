@@ -79,7 +79,7 @@ async fn assert_a_fresh_fold_with_other_rules_is_equal(world: &World) {
     let fresh = Shipwatch::ready(command).await;
     // It publishes its own rules behind all that is there; they hold for both from then on.
     loaded_sets(world, sets + 1).await;
-    world.settle().await;
+    world.rest().await;
     let want = world.service().dump().await;
     let last = eventually("the fresh fold is as far", async || {
         let dump = fresh.dump().await;
@@ -92,12 +92,6 @@ async fn assert_a_fresh_fold_with_other_rules_is_equal(world: &World) {
         let (here, there) = (world.service().folded(id).await, fresh.folded(id).await);
         assert_eq!(here, there, "the decision about {id}");
     }
-}
-
-async fn metric(service: &Shipwatch, name: &str) -> f64 {
-    let text = service.text("/metrics").await;
-    let line = text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name} in\n{text}"));
-    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[tokio::test]
@@ -184,7 +178,7 @@ async fn a_changed_file_is_enough() {
 #[tokio::test]
 async fn a_broken_new_version_leaves_the_old_one_running() {
     let world = world_with(&rule("good")).await;
-    assert_eq!(metric(world.service(), "shipwatch_reload_failures_total").await, 0.0);
+    assert_eq!(world.service().metric("shipwatch_reload_failures_total").await, 0.0);
     write(
         &world.folder("shipyard"),
         "team.yaml",
@@ -194,7 +188,7 @@ async fn a_broken_new_version_leaves_the_old_one_running() {
     world.service().logged(&["team.yaml:7:", "outcomes", "did you mean"]).await;
     world.service().logged(&["team.yaml", "issueTyp", "did you mean"]).await;
     world.service().logged(&["error", "broken", "stay in force"]).await;
-    assert!(metric(world.service(), "shipwatch_reload_failures_total").await >= 1.0);
+    assert!(world.service().metric("shipwatch_reload_failures_total").await >= 1.0);
     assert_eq!(world.fold(failure("e1")).await["rule"], "good");
     write(&world.folder("shipyard"), "team.yaml", &rule("mended"));
     world.service().signal("-HUP");
@@ -226,6 +220,7 @@ async fn a_lost_store_is_folded_again_by_the_rules_of_the_stream() {
     write(&world.folder("shipyard"), "team.yaml", &rule("two"));
     loaded_sets(&world, 3).await;
     world.fold(failure("e2")).await;
+    world.rest().await;
     let before = world.service().dump().await;
     assert!(world.service.take().unwrap().terminate().await.success());
     std::fs::remove_dir_all(world.folder("data")).unwrap();
@@ -268,9 +263,13 @@ async fn only_the_control_source_changes_the_rules() {
     let event = loaded::events(&set, "forged", Time::EPOCH, loaded::PART).remove(0).to_value();
     for source in ["jenkins", "shipwatch", "shipwatch/gateway"] {
         let mut forged = event.clone();
-        (forged["source"], forged["id"]) = (source.into(), format!("of {source}").into());
+        (forged["source"], forged["id"]) = (source.into(), format!("forged {}", source.replace('/', " ")).into());
         world.bus.publish(forged).await;
-        assert_ne!(world.fold(failure(&format!("after {}", source.replace("/", " ")))).await["rule"], "forged", "{source}");
+        assert_ne!(
+            world.fold(failure(&format!("after {}", source.replace("/", " ")))).await["rule"],
+            "forged",
+            "{source}"
+        );
     }
     // Neither does the right source on another subject, nor in a batch.
     world.bus.publish_json("dev.shipwatch.elsewhere", &event).await;

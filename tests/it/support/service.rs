@@ -170,6 +170,13 @@ impl Shipwatch {
         answer.text().await.unwrap()
     }
 
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.text("/metrics").await;
+        let line = text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name} in\n{text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
     /// Waits until an event is folded; its decision.
     pub async fn folded(&self, id: &str) -> Value {
         eventually(&format!("{id} is folded"), async || {
