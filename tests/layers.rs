@@ -63,6 +63,20 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "src/pipeline.rs",
         &["crate::query", "crate::app", "crate::cli", "sled::", "async_nats", "axum::", "Utc::now", "new_v4"],
     ),
+    (
+        "src/rules",
+        &[
+            "crate::query",
+            "crate::pipeline",
+            "crate::effects",
+            "crate::app",
+            "crate::cli",
+            "sled::",
+            "async_nats",
+            "axum::",
+        ],
+    ),
+    ("src/shipyard.rs", &["crate::store", "crate::bus", "crate::rules", "crate::app", "crate::cli", "crate::pipeline"]),
     ("src/cli", &["sled::", "async_nats::"]),
     ("src/app.rs", &["sled::", "async_nats", "crate::cli"]),
 ];

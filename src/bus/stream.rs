@@ -85,12 +85,10 @@ async fn pick(bus: &Bus, wish: &StreamWish, last: Option<&str>, make: bool) -> R
 
 /// Widens the stream that is being read, where it is one of our own. What is lacking afterwards comes back as notes.
 pub(super) async fn widen_to(bus: &Bus, name: &str, wish: &StreamWish) -> Result<Vec<String>, Error> {
-    let existing = list(bus).await?;
-    let seen: Vec<Seen> = existing.iter().map(Seen::of).collect();
-    let found = existing.into_iter().find(|i| i.config.name == name);
-    let mut info = found.ok_or_else(|| Error::StreamChanged(format!("stream {name:?} is gone")))?;
+    let mut info = info(bus, name).await?;
     let mut in_part = BTreeMap::new();
     if wish.named.is_none() && name == wish.create_as && Seen::of(&info).ours {
+        let seen: Vec<Seen> = list(bus).await?.iter().map(Seen::of).collect();
         let (plan, partly) = plan(wish, &seen, Some(name), bus.server_at_least(2, 10));
         in_part = partly;
         if let Plan::Widen(layout) = plan {

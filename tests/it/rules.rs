@@ -13,17 +13,13 @@ const TYPE: &str = "dev.shipwatch.rules.loaded";
 
 /// A rule about finished tests that gives its name to issues.
 fn rule(name: &str) -> String {
-    rule_on(name, "sh.keptn.event.test.finished")
-}
-
-fn rule_on(name: &str, on: &str) -> String {
     format!(
         "apiVersion: shipwatch.dev/v1
 kind: RuleSet
 metadata: {{name: {name}}}
 rules:
   - name: {name}
-    on: [{on}]
+    on: [sh.keptn.event.test.finished]
     outcome:
       failure: [{{match: {{data.result: fail}}}}]
       success: [{{match: {{data.result: pass}}}}]
@@ -321,13 +317,21 @@ async fn a_large_set_goes_out_in_parts_and_a_restart_may_come_between_them() {
 }
 
 #[tokio::test]
-async fn new_subjects_widen_a_stream_of_ours() {
+async fn the_readmes_rule_works_and_its_new_subject_widens_a_stream_of_ours() {
     let world = world_with(&rule("keptn-only")).await;
-    write(&world.folder("shipyard"), "team.yaml", &rule_on("acme", "acme.deploy.*"));
+    let readme = std::fs::read_to_string(repo("README.md")).unwrap();
+    let (_, section) = readme.split_once("## Rules of your own").unwrap();
+    let example = section.split("```").nth(1).unwrap().strip_prefix("yaml\n").unwrap();
+    write(&world.folder("shipyard"), "team.yaml", example);
     world.service().signal("-HUP");
     loaded_sets(&world, 3).await;
-    let event = Keptn::new("acme.deploy.done").id("a1").data("result", "fail");
-    assert_eq!(world.fold(event).await["rule"], "acme");
+    let deploy = |id: &str, state: &str| {
+        Keptn::new("acme.deploy.ended").id(id).data("state", state).data("app", "cart").data("env", "prod").run(id)
+    };
+    assert_eq!(world.fold(deploy("a1", "timeout").at(1)).await["rule"], "acme-deploy");
+    assert_eq!(world.only_issue("resourceName=cart").await["title"], "Deployment failed: cart");
+    world.fold(deploy("a2", "done").at(2)).await;
+    assert_eq!(world.only_issue("resourceName=cart").await["state"], "RESOLVED");
 }
 
 #[tokio::test]
