@@ -28,7 +28,7 @@ impl Bus {
     /// # Errors
     /// The broker cannot be asked.
     pub async fn holds(&self, stream: &str, subject: &str) -> Result<bool, Error> {
-        let seen = Seen::of(&stream::info(self, stream).await?);
+        let seen = Seen::of(&stream::still(self, stream).await?);
         // Only what another stream holds needs a look at that one, which not everybody may take.
         if seen.holds(subject, &[]) || seen.sources.iter().all(|s| s.filter.is_some()) {
             return Ok(seen.holds(subject, &[]));

@@ -85,7 +85,7 @@ async fn pick(bus: &Bus, wish: &StreamWish, last: Option<&str>, make: bool) -> R
 
 /// Widens the stream that is being read, where it is one of our own. What is lacking afterwards comes back as notes.
 pub(super) async fn widen_to(bus: &Bus, name: &str, wish: &StreamWish) -> Result<Vec<String>, Error> {
-    let mut info = info(bus, name).await?;
+    let mut info = still(bus, name).await?;
     let mut in_part = BTreeMap::new();
     if wish.named.is_none() && name == wish.create_as && Seen::of(&info).ours {
         let seen: Vec<Seen> = list(bus).await?.iter().map(Seen::of).collect();
@@ -98,6 +98,14 @@ pub(super) async fn widen_to(bus: &Bus, name: &str, wish: &StreamWish) -> Result
     let mut notes = notes(&info, wish, &in_part);
     notes.extend(consumer::unseen(bus, name, wish).await?);
     Ok(notes)
+}
+
+/// The stream being read, as it is now.
+pub(super) async fn still(bus: &Bus, name: &str) -> Result<Info, Error> {
+    info(bus, name).await.map_err(|asked| match asked.is(ErrorCode::STREAM_NOT_FOUND) {
+        true => Error::StreamChanged(format!("stream {name:?} is gone")),
+        false => asked.error,
+    })
 }
 
 /// The stream as it is now.

@@ -4,6 +4,7 @@
 //! there is none puts its own there before it folds a single event.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::RuleBook;
 use super::book::refused;
@@ -19,6 +20,9 @@ use crate::store::RuleTexts;
 /// Failures in a row after which a fold begins without the stream's word.
 const TRIES: u32 = 8;
 
+/// How often is looked whether an outage is over.
+const OUTAGE: Duration = Duration::from_millis(200);
+
 /// The rules to go on with from `from`, given those that the store has kept and those of this start.
 pub async fn opening(bus: &Bus, from: &Reached, kept: Vec<RuleTexts>, given: &RuleSet) -> RuleBook {
     let stream = &from.stream.name;
@@ -27,7 +31,7 @@ pub async fn opening(bus: &Bus, from: &Reached, kept: Vec<RuleTexts>, given: &Ru
     let travels = loop {
         match bus.holds(stream, loaded::TYPE).await {
             Ok(holds) => break holds,
-            Err(error) if later(&error, &mut waits).await => {}
+            Err(error) if later(bus, &error, &mut waits).await => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot see whether the stream holds rules");
                 break true;
@@ -65,7 +69,7 @@ async fn first_of(bus: &Bus, stream: &str, given: &RuleSet) -> RuleSet {
     loop {
         match make_first(bus, stream, given, &mut published).await {
             Ok(set) => return set,
-            Err(error) if later(&error, &mut waits).await => {}
+            Err(error) if later(bus, &error, &mut waits).await => {}
             Err(error) => {
                 tracing::warn!(%error, "the rules are not in the stream yet; the fold begins with those of this start");
                 return given.clone();
@@ -104,8 +108,12 @@ async fn first(bus: &Bus, stream: &str) -> Result<Option<RuleSet>, Error> {
     Ok(None)
 }
 
-/// Waits, where the same may work a little later.
-async fn later(error: &Error, waits: &mut Waits) -> bool {
+/// Waits, where the same may work a little later. An outage is waited for as long as it takes.
+async fn later(bus: &Bus, error: &Error, waits: &mut Waits) -> bool {
+    if !bus.is_connected() {
+        tokio::time::sleep(OUTAGE).await;
+        return true;
+    }
     let again = error.is_passing() && waits.failures() < TRIES;
     if again {
         tokio::time::sleep(waits.next_delay()).await;

@@ -13,12 +13,15 @@ use crate::domain::time::Time;
 /// Room for everything in a message beside the texts of its part.
 const AROUND: usize = 16 << 10;
 
+/// Fewer bytes of texts make no sense in a message, whatever the broker takes.
+const LEAST: usize = 1 << 10;
+
 /// Publishes a set, part after part; each is in the stream before the next is sent.
 ///
 /// # Errors
 /// What the broker says. A part that stands alone does no harm.
 pub async fn publish(bus: &Bus, set: &RuleSet) -> Result<(), Error> {
-    let size = loaded::PART.min(bus.max_payload().saturating_sub(AROUND));
+    let size = loaded::PART.min(bus.max_payload().saturating_sub(AROUND)).max(LEAST);
     let publisher = bus.publisher();
     for event in loaded::events(set, &Uuid::new_v4().to_string(), Time::from(chrono::Utc::now()), size) {
         let body = Bytes::from(event.to_value().to_string());

@@ -253,6 +253,29 @@ async fn a_restart_goes_on_with_the_rules_in_force_and_old_lines_keep_theirs() {
 }
 
 #[tokio::test]
+async fn of_two_that_begin_at_once_one_is_the_first_for_both() {
+    let nats = Nats::start().await;
+    let dir = tempfile::TempDir::new().unwrap();
+    let start = async |name: &str| {
+        write(&dir.path().join(name), "team.yaml", &rule(name));
+        let mut command = serve_command(&nats.url(), &dir.path().join(format!("{name}-data")));
+        command.args(["--durable", name, "--shipyard-dir", name]);
+        Shipwatch::ready(command).await
+    };
+    let bus = Bus::connect(&nats.url()).await;
+    bus.create_stream("shipwatch", &[">"]).await;
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ids.push(bus.publish(failure(&format!("e{n}"))).await);
+    }
+    let (one, two) = tokio::join!(start("one"), start("two"));
+    for id in ids {
+        let (here, there) = (one.folded(&id).await, two.folded(&id).await);
+        assert_eq!((&here["rule"], &here["ruleSet"]), (&there["rule"], &there["ruleSet"]), "{id}");
+    }
+}
+
+#[tokio::test]
 async fn only_the_control_source_changes_the_rules() {
     let world = World::start().await;
     let set = RuleSet::with_builtin(&[("team.yaml", rule("forged"))]).unwrap();
