@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{self, Inbox, Message, binding};
+use crate::bus::{self, Inbox, Message};
 use crate::crash;
 use crate::domain::decide::{self, Decided, Incoming, Memory, Settings};
 use crate::domain::event::Form;
@@ -26,8 +26,7 @@ use crate::domain::stream::Reached;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
 use crate::metrics;
-use crate::rules::lift::lifted;
-use crate::rules::{RuleBook, RulesInForce};
+use crate::rules::{RuleBook, RulesInForce, reading};
 use crate::store::Store;
 
 /// Most messages of a group: most of what grouping gains is there by a few hundred.
@@ -154,7 +153,7 @@ async fn read(
         // Delivered again after a crash or a lost ack: the store has it, only the ack is missing.
         let messages: Vec<Message> = group.messages.into_iter().filter(|m| m.sequence > from.sequence).collect();
         let mut token = Some(group.token);
-        let mut parts = cut(messages).into_iter().peekable();
+        let mut parts = reading::cut(messages).into_iter().peekable();
         while let Some(part) = parts.next() {
             let awaited = part.last().filter(|m| m.subject == loaded::TYPE).map(|m| m.sequence);
             let last = parts.peek().is_none();
@@ -180,19 +179,6 @@ async fn read(
             }
         }
     }
-}
-
-/// Cuts messages behind each that may bring other rules: what follows is judged by those. One part at least.
-fn cut(mut messages: Vec<Message>) -> Vec<Vec<Message>> {
-    let mut parts = Vec::new();
-    while let Some(at) = messages.iter().position(|m| m.subject == loaded::TYPE)
-        && at + 1 < messages.len()
-    {
-        let rest = messages.split_off(at + 1);
-        parts.push(std::mem::replace(&mut messages, rest));
-    }
-    parts.push(messages);
-    parts
 }
 
 /// Says that the stream dropped messages before they were folded.
@@ -239,10 +225,7 @@ fn read_messages(messages: Vec<Message>, rules: &RulesInForce, event_size: usize
     let mut passed_over = 0;
     for message in messages {
         let named = rules.names(&message.subject);
-        // Rules are read whatever the limit for events is.
-        let limit = if message.subject == loaded::TYPE { event_size.max(loaded::LARGEST) } else { event_size };
-        for reading in binding::read(&message, limit) {
-            let reading = lifted(reading, &message, rules.set());
+        for reading in reading::read(&message, rules, event_size) {
             // Where subject and type differ the type counts, so a type that somebody names is not passed over.
             if !named && !reading.event.as_ref().is_ok_and(|e| rules.names(&e.ty)) {
                 passed_over += 1;

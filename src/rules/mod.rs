@@ -6,9 +6,9 @@
 
 pub mod book;
 pub mod force;
-pub mod lift;
 pub mod opening;
 pub mod publish;
+pub mod reading;
 pub mod reload;
 
 use std::path::Path;

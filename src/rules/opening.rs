@@ -18,7 +18,7 @@ use crate::domain::stream::Reached;
 use crate::store::RuleTexts;
 
 /// Failures in a row after which a fold begins without the stream's word.
-const TRIES: u32 = 8;
+const TRIES: u32 = 6;
 
 /// How often is looked whether an outage is over.
 const OUTAGE: Duration = Duration::from_millis(200);
