@@ -253,6 +253,32 @@ async fn a_restart_goes_on_with_the_rules_in_force_and_old_lines_keep_theirs() {
 }
 
 #[tokio::test]
+async fn a_crash_where_the_rules_change_changes_nothing() {
+    for point in ["before-commit:1", "after-commit:1", "before-commit:2"] {
+        let mut world = world_with(&rule("one")).await;
+        assert!(world.service.take().unwrap().terminate().await.success());
+        let set = RuleSet::with_builtin(&[("rules/team.yaml", rule("two"))]).unwrap();
+        world.bus.publish(failure("e1")).await;
+        world.bus.publish(loaded::events(&set, "change", Time::EPOCH, loaded::PART).remove(0).to_value()).await;
+        world.bus.publish(failure("e2")).await;
+        // The files are those of the change, so that the next start brings no other rules.
+        write(&world.folder("shipyard"), "team.yaml", &rule("two"));
+        let mut command = world.command("data");
+        command.env("SHIPWATCH_FAIL_POINT", point);
+        let mut crashing = Shipwatch::start(command);
+        assert!(!crashing.ended().await.success(), "it crashed {point}");
+        drop(crashing);
+        world.start_service().await;
+        world.settle().await;
+        for (id, rule) in [("e1", "one"), ("e2", "two")] {
+            assert_eq!(world.service().folded(id).await["rule"], rule, "{id} after {point}");
+        }
+        assert_eq!(world.fold(failure("e3")).await["rule"], "two", "{point}");
+        assert_a_fresh_fold_with_other_rules_is_equal(&world).await;
+    }
+}
+
+#[tokio::test]
 async fn of_two_that_begin_at_once_one_is_the_first_for_both() {
     let nats = Nats::start().await;
     let dir = tempfile::TempDir::new().unwrap();
