@@ -31,7 +31,7 @@ pub fn load(dir: &Path) -> Result<Vec<File>, Vec<Problem>> {
 }
 
 /// The paths of the rule files, in order. Hidden ones are what editors and mounted volumes keep for themselves.
-pub fn rule_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+fn rule_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir.join("rules")) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
