@@ -14,19 +14,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{self, Inbox, Message, binding};
 use crate::crash;
-use crate::domain::decide::{self, Decided, Incoming, Judge, Memory, Settings};
+use crate::domain::decide::{self, Decided, Incoming, Judge, Known, Memory, Settings};
 use crate::domain::event::{Event, Form};
 use crate::domain::ids::{KeyId, Position};
 use crate::domain::issue::KeyState;
 use crate::domain::lookup::Lookup as _;
 use crate::domain::messages;
-use crate::domain::row::{Entry, Own};
+use crate::domain::row::{Entry, Head, Own};
 use crate::domain::rules::{RuleSet, Subject, Verdict};
 use crate::domain::stream::Reached;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
 use crate::metrics;
-use crate::store::Store;
+use crate::store::{Staged, Store};
 
 /// Most messages of a group: most of what grouping gains is there by a few hundred.
 pub const GROUP: usize = 1024;
@@ -96,8 +96,8 @@ pub struct Pipeline {
     pub progress: Arc<Progress>,
     /// Where reading begins.
     pub from: Reached,
-    /// Last sequence of the stream when the service started. What is owed from before is sent only behind it. Set to 0 where
-    /// that message will never come.
+    /// Sequence of the last message that an earlier life may have sent, as the stream was when the service started. Messages
+    /// are sent only behind it. Set to 0 where that message will never come.
     pub end_at_start: Arc<AtomicU64>,
 }
 
@@ -110,9 +110,24 @@ pub struct Progress {
     pub lag: AtomicU64,
 }
 
+/// One event on its way to the fold.
+enum Read {
+    /// Decoded and judged.
+    Event(Box<Incoming>),
+    /// A message of ours that came back, recognised without decoding it.
+    Own(Known, Message),
+}
+
+/// What reading needs to know. The same for all messages.
+struct Reader {
+    rules: RulesInForce,
+    memory: Arc<Memory>,
+    event_size: usize,
+}
+
 /// A group of messages, decoded and judged.
 struct Decoded {
-    incoming: Vec<Incoming>,
+    incoming: Vec<Read>,
     reached: Reached,
     ack: bus::Token,
     pending: u64,
@@ -129,12 +144,16 @@ impl Pipeline {
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
         let (to_acks, acks) = mpsc::channel::<bus::Token>(16);
         let folded = from.sequence;
+        let memory = Arc::new(Memory::new(MEMORY));
+        let reader = Arc::new(Reader { rules: rules.clone(), memory: memory.clone(), event_size });
         progress.folded.store(folded, Ordering::Relaxed);
         let fold = Fold {
             store,
-            rules: rules.clone(),
+            rules,
             settings,
-            memory: Memory::new(MEMORY),
+            memory,
+            reader: reader.clone(),
+            base: from.base,
             outbox,
             due,
             acks: to_acks,
@@ -151,7 +170,7 @@ impl Pipeline {
             result
         })?;
         let settle = tokio::spawn(settle(acker, acks));
-        let read = read(inbox, rules, event_size, from, to_fold, stop).await;
+        let read = read(inbox, reader, from, to_fold, stop).await;
         let fold = tokio::task::spawn_blocking(move || fold.join()).await?;
         settle.await?;
         fold.map_err(|_| anyhow::anyhow!("the fold panicked"))?.and(read)
@@ -161,13 +180,11 @@ impl Pipeline {
 /// Pulls, decodes, judges.
 async fn read(
     mut inbox: Inbox,
-    rules: RulesInForce,
-    event_size: usize,
+    reader: Arc<Reader>,
     mut from: Reached,
     to_fold: mpsc::Sender<Decoded>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let rules = Arc::new(rules);
     let limits = bus::GroupLimits { messages: GROUP, bytes: 8 << 20 };
     loop {
         let group = tokio::select! {
@@ -183,7 +200,7 @@ async fn read(
         let messages: Vec<Message> = group.messages.into_iter().filter(|m| m.sequence > from.sequence).collect();
         from.sequence = from.sequence.max(sequence);
         from.time = from.time.max(time);
-        let (incoming, passed_over) = decode(messages, &rules, event_size, from.base).await?;
+        let (incoming, passed_over) = decode(messages, &reader, from.base).await?;
         let reached = from.clone();
         let decoded = Decoded { incoming, reached, ack: group.token, pending, passed_over };
         if to_fold.send(decoded).await.is_err() {
@@ -204,14 +221,9 @@ pub fn missed(gap: bus::Gap) {
 }
 
 /// Decodes and judges; large groups on all cores.
-async fn decode(
-    messages: Vec<Message>,
-    rules: &Arc<RulesInForce>,
-    event_size: usize,
-    base: u64,
-) -> anyhow::Result<(Vec<Incoming>, u64)> {
+async fn decode(messages: Vec<Message>, reader: &Arc<Reader>, base: u64) -> anyhow::Result<(Vec<Read>, u64)> {
     if messages.len() < 16 {
-        return Ok(read_messages(messages, rules, event_size, base));
+        return Ok(reader.read_all(messages, base));
     }
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let size = messages.len().div_ceil(workers);
@@ -219,8 +231,8 @@ async fn decode(
     let mut tasks = Vec::new();
     while !rest.is_empty() {
         let tail = rest.split_off(size.min(rest.len()));
-        let (part, rules) = (std::mem::replace(&mut rest, tail), rules.clone());
-        tasks.push(tokio::task::spawn_blocking(move || read_messages(part, &rules, event_size, base)));
+        let (part, reader) = (std::mem::replace(&mut rest, tail), reader.clone());
+        tasks.push(tokio::task::spawn_blocking(move || reader.read_all(part, base)));
     }
     let mut all = (Vec::new(), 0);
     for task in tasks {
@@ -231,30 +243,45 @@ async fn decode(
     Ok(all)
 }
 
-fn read_messages(messages: Vec<Message>, rules: &RulesInForce, event_size: usize, base: u64) -> (Vec<Incoming>, u64) {
-    let mut all = Vec::with_capacity(messages.len());
-    let mut passed_over = 0;
-    for message in messages {
-        let named = rules.names(&message.subject);
-        for reading in binding::read(&message, event_size) {
+impl Reader {
+    fn read_all(&self, messages: Vec<Message>, base: u64) -> (Vec<Read>, u64) {
+        let mut all = Vec::with_capacity(messages.len());
+        let mut passed_over = 0;
+        for message in messages {
+            match self.memory.find(&message.payload) {
+                Some(known) => all.push(Read::Own(known, message)),
+                None => passed_over += self.read(&message, base, |incoming| all.push(Read::Event(Box::new(incoming)))),
+            }
+        }
+        (all, passed_over)
+    }
+
+    /// Decodes and judges a message, and says how many of its events nobody names.
+    fn read(&self, message: &Message, base: u64, mut each: impl FnMut(Incoming)) -> u64 {
+        let named = self.rules.names(&message.subject);
+        let mut passed_over = 0;
+        for reading in binding::read(message, self.event_size) {
             // Where subject and type differ the type counts, so a type that somebody names is not passed over.
-            if !named && !reading.event.as_ref().is_ok_and(|e| rules.names(&e.ty)) {
+            if !named && !reading.event.as_ref().is_ok_and(|e| self.rules.names(&e.ty)) {
                 passed_over += 1;
                 continue;
             }
-            let verdict = reading.event.as_ref().map_or(Verdict::NoRule, |e| rules.current.evaluate(e));
-            all.push(Incoming {
+            let verdict = reading.event.as_ref().map_or(Verdict::NoRule, |e| self.rules.current.evaluate(e));
+            each(Incoming {
                 position: Position::new(base + message.sequence, reading.element),
                 stream_time: message.stream_time,
                 subject: message.subject.clone(),
                 form: if reading.event.is_ok() { reading.form } else { Form::Unreadable },
-                event: reading.event,
+                event: reading.event.map(|event| {
+                    let head = Head::of(&event);
+                    (event, head)
+                }),
                 verdict,
                 payload: reading.payload,
             });
         }
+        passed_over
     }
-    (all, passed_over)
 }
 
 /// Acknowledges what is committed. A lost ack costs a redelivery, which is recognised by its sequence.
@@ -273,12 +300,14 @@ struct Fold {
     store: Store,
     rules: RulesInForce,
     settings: Settings,
-    memory: Memory,
+    memory: Arc<Memory>,
+    reader: Arc<Reader>,
+    base: u64,
     outbox: Arc<Outbox>,
     due: mpsc::Sender<Vec<Due>>,
     acks: mpsc::Sender<bus::Token>,
     progress: Arc<Progress>,
-    /// The fold has reached the end that the stream had at start, so what is owed is sent.
+    /// The fold has reached all that an earlier life may have sent, so what is owed is sent.
     live: bool,
     end_at_start: Arc<AtomicU64>,
 }
@@ -322,13 +351,24 @@ impl Fold {
         let mut size = 0;
         for group in groups {
             size += group.incoming.len();
-            for incoming in group.incoming {
+            let mut passed_over = group.passed_over;
+            for read in group.incoming {
+                let incoming = match read {
+                    Read::Event(incoming) => *incoming,
+                    Read::Own(known, message) => {
+                        let position = Position::new(self.base + message.sequence, 0);
+                        let time = message.stream_time;
+                        match decide::decide_known(position, time, &known, &staged, &self.settings)? {
+                            Some(decided) => self.add(decided, &mut staged, &mut due, &mut own)?,
+                            None => passed_over += self.read_again(&message, &mut staged, &mut due, &mut own)?,
+                        }
+                        continue;
+                    }
+                };
                 let decided = decide::decide(incoming, &staged, &self.rules, &self.settings, &self.memory)?;
-                count(&decided);
-                self.collect(&decided, &mut due, &mut own);
-                staged.add(decided)?;
+                self.add(decided, &mut staged, &mut due, &mut own)?;
             }
-            metrics::passed_over(group.passed_over);
+            metrics::passed_over(passed_over);
             self.progress.lag.store(group.pending, Ordering::Relaxed);
             tokens.push(group.ack);
             reached = Some(group.reached);
@@ -353,6 +393,35 @@ impl Fold {
         Ok(())
     }
 
+    fn add(
+        &mut self,
+        decided: Decided,
+        staged: &mut Staged,
+        due: &mut Vec<Due>,
+        own: &mut Vec<Own>,
+    ) -> anyhow::Result<()> {
+        count(&decided);
+        self.collect(&decided, due, own);
+        Ok(staged.add(decided)?)
+    }
+
+    /// A message of ours that has come back before is an event like any other.
+    fn read_again(
+        &mut self,
+        message: &Message,
+        staged: &mut Staged,
+        due: &mut Vec<Due>,
+        own: &mut Vec<Own>,
+    ) -> anyhow::Result<u64> {
+        let mut read = Vec::new();
+        let passed_over = self.reader.clone().read(message, self.base, |incoming| read.push(incoming));
+        for incoming in read {
+            let decided = decide::decide(incoming, staged, &self.rules, &self.settings, &self.memory)?;
+            self.add(decided, staged, due, own)?;
+        }
+        Ok(passed_over)
+    }
+
     /// Makes the messages that a decision causes, and notes which message of ours it is.
     fn collect(&mut self, decided: &Decided, due: &mut Vec<Due>, own: &mut Vec<Own>) {
         match &decided.row.entry {
@@ -364,7 +433,7 @@ impl Fold {
                 };
                 let row = &decided.row;
                 for message in messages::caused_by(row.stream_time, recorded, event, after, &self.settings) {
-                    self.memory.note(row.position, &message);
+                    self.memory.note(row.position, event.context.as_deref(), &message);
                     due.push(Due { of: row.position, message });
                 }
             }
@@ -387,7 +456,7 @@ impl Fold {
         self.go_live(sequence)
     }
 
-    /// From the end that the stream had at start on, messages are sent; first those of an earlier life.
+    /// Behind all that an earlier life may have sent, messages are sent; first what it still owed.
     fn go_live(&mut self, folded: u64) -> anyhow::Result<()> {
         if self.live || folded < self.end_at_start.load(Ordering::Relaxed) {
             return Ok(());

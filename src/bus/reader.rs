@@ -269,6 +269,11 @@ pub(super) async fn fetch_at(bus: &Bus, stream: &str, sequence: u64) -> Result<O
     fetch(bus, stream, json!({"seq": sequence})).await
 }
 
+/// Fetches the last message on a subject; `None` where there is none.
+pub(super) async fn fetch_last(bus: &Bus, stream: &str, subject: &str) -> Result<Option<Message>, Error> {
+    fetch(bus, stream, json!({"last_by_subj": subject})).await
+}
+
 async fn fetch(bus: &Bus, stream: &str, which: serde_json::Value) -> Result<Option<Message>, Error> {
     #[derive(Deserialize)]
     struct Answer {
