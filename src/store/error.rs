@@ -48,7 +48,7 @@ pub enum Error {
     },
     /// What is in the folder cannot be taken in at start.
     #[error(
-        "data folder {} cannot be read: {problem}; {}",
+        "data folder {} cannot be loaded: {problem}; {}",
         .dir.display(),
         if matches!(**problem, Error::NewerRecord { .. }) { "use a newer Shipwatch or another folder" }
         else { "restore it from a backup, or move it away: an empty folder folds the stream again" }
