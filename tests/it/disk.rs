@@ -81,7 +81,8 @@ async fn a_folder_of_a_newer_version_is_named() {
 #[tokio::test]
 async fn a_folder_with_one_record_of_a_newer_version_is_named() {
     let (world, data) = written_and_changed("mfold", |fold| fold[0] += 1).await;
-    let words = [data.to_str().unwrap(), "the state of the fold has version 2", "use a newer Shipwatch or another folder"];
+    let words =
+        [data.to_str().unwrap(), "the state of the fold has version 2", "use a newer Shipwatch or another folder"];
     refuses(world.command("data"), &words).await;
 }
 
