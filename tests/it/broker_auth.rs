@@ -292,7 +292,12 @@ async fn a_consumer_that_may_not_be_created_is_named() {
 #[tokio::test]
 async fn streams_that_may_not_be_listed_are_named() {
     let nats = denying(&["$JS.API.STREAM.LIST"]).await;
-    Serve::on(&nats).is_refused(&ANN, 1, &["not allowed to list streams", "--stream"]).await;
+    let serve = Serve::on(&nats);
+    serve.is_refused(&ANN, 1, &["not allowed to list streams", "name the one to read (nats.stream, --stream)"]).await;
+    serve.gets_in(&ROOT).await;
+    let mut named = serve.command(&ANN);
+    named.args(["--stream", "shipwatch"]);
+    assert!(Shipwatch::ready(named).await.terminate().await.success());
 }
 
 #[tokio::test]

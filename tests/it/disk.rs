@@ -131,7 +131,7 @@ async fn a_full_disk_ends_the_service_and_costs_nothing() {
         assert!(status.code() == Some(1) && stderr.contains("make room on its disk"), "{stderr}");
     }
     disk.remount("size=64m");
-    load.is_folded_once(Shipwatch::ready(serve_command(&nats.url(), &disk.data())).await).await;
+    load.check_folded_once(Shipwatch::ready(serve_command(&nats.url(), &disk.data())).await).await;
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_limit_on_files_ends_the_service_and_costs_nothing() {
     });
     let service = Shipwatch::ready(limited).await;
     let load = overrun(&nats, service, &data, "raise the limit for the size of files").await;
-    load.is_folded_once(Shipwatch::ready(free).await).await;
+    load.check_folded_once(Shipwatch::ready(free).await).await;
 }
 
 /// What was published while the disk filled up.
@@ -193,7 +193,7 @@ async fn overrun(nats: &Nats, mut service: Shipwatch, data: &Path, remedy: &str)
 
 impl Load {
     /// Checks that a service that has room now holds everything once.
-    async fn is_folded_once(self, service: Shipwatch) {
+    async fn check_folded_once(self, service: Shipwatch) {
         let start = service.logged(&["reading the stream"]).await;
         let start: serde_json::Value = serde_json::from_str(&start).unwrap();
         let folded = start["folded"].as_u64().unwrap();
