@@ -371,7 +371,7 @@ impl Link {
             {
                 if let Some(outage) = self.outage.lock().as_mut().filter(|outage| !outage.refused) {
                     outage.refused = true;
-                    tracing::error!("{}; trying on, start again with what it takes", self.refused);
+                    tracing::error!("{}; trying again (changed settings are read at start only)", self.refused);
                 }
             }
             Event::ServerError(ServerError::Other(text)) => {

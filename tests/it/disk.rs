@@ -140,7 +140,7 @@ async fn a_limit_on_files_ends_the_service_and_costs_nothing() {
     let data = dir.path().join("data");
     let nats = Nats::start().await;
     let free = serve_command(&nats.url(), &data);
-    // A process that does not ignore the signal is killed by it, which is the story of the kill loop.
+    // Ignored here, since it kills a process that does not, and kills are the story of the kill loop.
     let mut limited = Command::new("sh");
     limited.args(["-c", r#"trap "" XFSZ; ulimit -f 1024; exec "$0" "$@""#]);
     limited.arg(free.get_program()).args(free.get_args()).current_dir(dir.path());
