@@ -380,7 +380,7 @@ impl Fold {
         let started = Instant::now();
         self.store
             .commit(staged, reached)
-            .context("the store could not be written; stopping, nothing was acknowledged")?;
+            .context("what could not be stored is not acknowledged, and is read again after the next start")?;
         metrics::commit(size, started.elapsed());
         crash::point("after-commit");
         self.progress.folded.store(sequence, Ordering::Relaxed);

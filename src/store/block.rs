@@ -89,7 +89,7 @@ impl Block {
     pub fn head(at: Position, first: &[u8]) -> Result<Block, Error> {
         let (&version, rest) = first.split_first().ok_or_else(|| corrupt(at, "it is empty"))?;
         if version != VERSION {
-            return Err(corrupt(at, format!("version {version} is unknown")));
+            return Err(Error::version(format!("journal line {at}"), version, VERSION));
         }
         let (head, body) = postcard::take_from_bytes::<Head>(rest).map_err(|e| corrupt(at, e))?;
         let (mut position, mut seconds, mut end) = (0u64, 0i64, 0usize);
@@ -224,7 +224,7 @@ mod tests {
         let at = Position::new(7, 0);
         let bytes = encode(&[journal::encode(&samples::failure(7, "cart", "test"), &[])]);
         let read = |bytes: &[u8]| Block::head(at, bytes).and_then(|block| block.rows(bytes, |_| true));
-        for broken in [&[][..], &[9, 1, 1], &bytes[..bytes.len() / 2], &bytes[..3], &[VERSION, 0, 1]] {
+        for broken in [&[][..], &[0, 1, 1], &bytes[..bytes.len() / 2], &bytes[..3], &[VERSION, 0, 1]] {
             let error = read(broken).unwrap_err();
             assert!(error.to_string().starts_with("journal line 7 cannot be read"), "{error}");
             assert!(error.is_fatal());
