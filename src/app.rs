@@ -187,7 +187,7 @@ async fn work(
     let (due, to_publish) = mpsc::channel(DUE);
     let progress = Arc::new(Progress::default());
     let attached_status = attached.inbox.status();
-    let end_at_start = Arc::new(AtomicU64::new(attached.last_sequence));
+    let end_at_start = Arc::new(AtomicU64::new(end_of_ours(&bus, &attached, &config.settings).await));
     let pipeline = Pipeline {
         rules,
         settings: config.settings.clone(),
@@ -238,6 +238,18 @@ async fn work(
     reloading.abort();
     bus.flush().await;
     result
+}
+
+/// Where the last message stands that an earlier life may have sent. Up to there nothing is sent, since it may be there
+/// already; behind it nobody has answered yet. Where the broker does not say, that is the end of the stream.
+async fn end_of_ours(bus: &Bus, attached: &bus::Attached, settings: &Settings) -> u64 {
+    match bus.last_of(&attached.stream.name, &messages::subjects(settings)).await {
+        Ok(last) => last,
+        Err(error) => {
+            tracing::debug!(%error, "the last message of ours is not known; what is owed waits for the end of the stream");
+            attached.last_sequence
+        }
+    }
 }
 
 /// The last message of the stream may be deleted, or one that the consumer does not see: then it never comes, and what is

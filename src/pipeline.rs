@@ -13,21 +13,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{self, Inbox, Message};
 use crate::crash;
-use crate::domain::decide::{self, Decided, Incoming, Memory, Settings};
+use crate::domain::decide::{self, Decided, Incoming, Known, Memory, Settings};
 use crate::domain::event::Form;
 use crate::domain::ids::{KeyId, Position};
 use crate::domain::issue::KeyState;
 use crate::domain::loaded;
 use crate::domain::lookup::Lookup as _;
 use crate::domain::messages;
-use crate::domain::row::{Entry, Own};
+use crate::domain::row::{Entry, Head, Own};
 use crate::domain::rules::Verdict;
 use crate::domain::stream::Reached;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
 use crate::metrics;
 use crate::rules::{RuleBook, RulesInForce, reading};
-use crate::store::Store;
+use crate::store::{Staged, Store};
 
 /// Most messages of a group: most of what grouping gains is there by a few hundred.
 pub const GROUP: usize = 1024;
@@ -59,8 +59,8 @@ pub struct Pipeline {
     pub progress: Arc<Progress>,
     /// Where reading begins.
     pub from: Reached,
-    /// Last sequence of the stream when the service started. What is owed from before is sent only behind it. Set to 0 where
-    /// that message will never come.
+    /// Sequence of the last message that an earlier life may have sent, as the stream was when the service started. Messages
+    /// are sent only behind it. Set to 0 where that message will never come.
     pub end_at_start: Arc<AtomicU64>,
 }
 
@@ -73,9 +73,24 @@ pub struct Progress {
     pub lag: AtomicU64,
 }
 
+/// One event on its way to the fold.
+enum Read {
+    /// Decoded and judged.
+    Event(Box<Incoming>),
+    /// A message of ours that came back, recognised without decoding it.
+    Own(Known, Message),
+}
+
+/// What reading needs to know. The same for all messages.
+struct Reader {
+    rules: RulesInForce,
+    memory: Arc<Memory>,
+    event_size: usize,
+}
+
 /// A group of messages, decoded and judged.
 struct Decoded {
-    incoming: Vec<Incoming>,
+    incoming: Vec<Read>,
     reached: Reached,
     /// None where more of the same messages follow.
     ack: Option<bus::Token>,
@@ -85,8 +100,8 @@ struct Decoded {
     awaited: bool,
 }
 
-/// The rules that hold behind a sequence of the stream: what the fold tells the reader.
-type Switched = (u64, RulesInForce);
+/// How to read behind a sequence of the stream: what the fold tells whoever reads ahead, since rules change in between.
+type Switched = (u64, Arc<Reader>);
 
 impl Pipeline {
     /// Runs until `stop` is cancelled; then finishes the group in hand, and acknowledges it.
@@ -97,15 +112,19 @@ impl Pipeline {
         let Pipeline { store, inbox, rules, settings, event_size, outbox, due, progress, from, end_at_start } = self;
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
         let (to_acks, acks) = mpsc::channel::<bus::Token>(16);
-        let (tell, switched) = watch::channel((from.sequence, rules.current().clone()));
         let folded = from.sequence;
+        let memory = Arc::new(Memory::new(MEMORY));
+        let reader = Arc::new(Reader { rules: rules.current().clone(), memory: memory.clone(), event_size });
+        let (tell, switched) = watch::channel((from.sequence, reader.clone()));
         progress.folded.store(folded, Ordering::Relaxed);
         let fold = Fold {
             store,
             rules,
             tell,
             settings,
-            memory: Memory::new(MEMORY),
+            memory,
+            reader,
+            base: from.base,
             outbox,
             due,
             acks: to_acks,
@@ -122,7 +141,7 @@ impl Pipeline {
             result
         })?;
         let settle = tokio::spawn(settle(acker, acks));
-        let read = read(inbox, switched, event_size, from, to_fold, stop).await;
+        let read = read(inbox, switched, from, to_fold, stop).await;
         let fold = tokio::task::spawn_blocking(move || fold.join()).await?;
         settle.await?;
         fold.map_err(|_| anyhow::anyhow!("the fold panicked"))?.and(read)
@@ -133,12 +152,11 @@ impl Pipeline {
 async fn read(
     mut inbox: Inbox,
     mut switched: watch::Receiver<Switched>,
-    event_size: usize,
     mut from: Reached,
     to_fold: mpsc::Sender<Decoded>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut rules = Arc::new(switched.borrow().1.clone());
+    let mut reader = switched.borrow().1.clone();
     let limits = bus::GroupLimits { messages: GROUP, bytes: 8 << 20 };
     loop {
         let group = tokio::select! {
@@ -160,7 +178,7 @@ async fn read(
             let end = part.last().filter(|_| !last).map_or((sequence, time), |m| (m.sequence, m.stream_time));
             from.sequence = from.sequence.max(end.0);
             from.time = from.time.max(end.1);
-            let (incoming, passed_over) = decode(part, &rules, event_size, from.base).await?;
+            let (incoming, passed_over) = decode(part, &reader, from.base).await?;
             let (reached, ack) = (from.clone(), token.take_if(|_| last));
             let decoded = Decoded { incoming, reached, ack, pending, passed_over, awaited: awaited.is_some() };
             if to_fold.send(decoded).await.is_err() {
@@ -171,12 +189,9 @@ async fn read(
                 () = stop.cancelled() => return Ok(()),
                 told = switched.wait_for(|(behind, _)| *behind >= awaited) => told,
             };
-            match told {
-                Ok(told) if told.1.short() != rules.short() => rules = Arc::new(told.1.clone()),
-                Ok(_) => {}
-                // The fold has ended; why, it says itself.
-                Err(_) => return Ok(()),
-            }
+            // Where the fold has ended, it says itself why.
+            let Ok(told) = told else { return Ok(()) };
+            reader = told.1.clone();
         }
     }
 }
@@ -193,14 +208,9 @@ pub fn missed(gap: bus::Gap) {
 }
 
 /// Decodes and judges; large groups on all cores.
-async fn decode(
-    messages: Vec<Message>,
-    rules: &Arc<RulesInForce>,
-    event_size: usize,
-    base: u64,
-) -> anyhow::Result<(Vec<Incoming>, u64)> {
+async fn decode(messages: Vec<Message>, reader: &Arc<Reader>, base: u64) -> anyhow::Result<(Vec<Read>, u64)> {
     if messages.len() < 16 {
-        return Ok(read_messages(messages, rules, event_size, base));
+        return Ok(reader.read_all(messages, base));
     }
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let size = messages.len().div_ceil(workers);
@@ -208,8 +218,8 @@ async fn decode(
     let mut tasks = Vec::new();
     while !rest.is_empty() {
         let tail = rest.split_off(size.min(rest.len()));
-        let (part, rules) = (std::mem::replace(&mut rest, tail), rules.clone());
-        tasks.push(tokio::task::spawn_blocking(move || read_messages(part, &rules, event_size, base)));
+        let (part, reader) = (std::mem::replace(&mut rest, tail), reader.clone());
+        tasks.push(tokio::task::spawn_blocking(move || reader.read_all(part, base)));
     }
     let mut all = (Vec::new(), 0);
     for task in tasks {
@@ -220,30 +230,45 @@ async fn decode(
     Ok(all)
 }
 
-fn read_messages(messages: Vec<Message>, rules: &RulesInForce, event_size: usize, base: u64) -> (Vec<Incoming>, u64) {
-    let mut all = Vec::with_capacity(messages.len());
-    let mut passed_over = 0;
-    for message in messages {
-        let named = rules.names(&message.subject);
-        for reading in reading::read(&message, rules, event_size) {
+impl Reader {
+    fn read_all(&self, messages: Vec<Message>, base: u64) -> (Vec<Read>, u64) {
+        let mut all = Vec::with_capacity(messages.len());
+        let mut passed_over = 0;
+        for message in messages {
+            match self.memory.find(&message.payload) {
+                Some(known) => all.push(Read::Own(known, message)),
+                None => passed_over += self.read(&message, base, |incoming| all.push(Read::Event(Box::new(incoming)))),
+            }
+        }
+        (all, passed_over)
+    }
+
+    /// Decodes and judges a message, and says how many of its events nobody names.
+    fn read(&self, message: &Message, base: u64, mut each: impl FnMut(Incoming)) -> u64 {
+        let named = self.rules.names(&message.subject);
+        let mut passed_over = 0;
+        for reading in reading::read(message, &self.rules, self.event_size) {
             // Where subject and type differ the type counts, so a type that somebody names is not passed over.
-            if !named && !reading.event.as_ref().is_ok_and(|e| rules.names(&e.ty)) {
+            if !named && !reading.event.as_ref().is_ok_and(|e| self.rules.names(&e.ty)) {
                 passed_over += 1;
                 continue;
             }
-            let verdict = reading.event.as_ref().map_or(Verdict::NoRule, |e| rules.evaluate(e));
-            all.push(Incoming {
+            let verdict = reading.event.as_ref().map_or(Verdict::NoRule, |e| self.rules.evaluate(e));
+            each(Incoming {
                 position: Position::new(base + message.sequence, reading.element),
                 stream_time: message.stream_time,
                 subject: message.subject.clone(),
                 form: if reading.event.is_ok() { reading.form } else { Form::Unreadable },
-                event: reading.event,
+                event: reading.event.map(|event| {
+                    let head = Head::of(&event);
+                    (event, head)
+                }),
                 verdict,
                 payload: reading.payload,
             });
         }
+        passed_over
     }
-    (all, passed_over)
 }
 
 /// Acknowledges what is committed. A lost ack costs a redelivery, which is recognised by its sequence.
@@ -263,12 +288,14 @@ struct Fold {
     rules: RuleBook,
     tell: watch::Sender<Switched>,
     settings: Settings,
-    memory: Memory,
+    memory: Arc<Memory>,
+    reader: Arc<Reader>,
+    base: u64,
     outbox: Arc<Outbox>,
     due: mpsc::Sender<Vec<Due>>,
     acks: mpsc::Sender<bus::Token>,
     progress: Arc<Progress>,
-    /// The fold has reached the end that the stream had at start, so what is owed is sent.
+    /// The fold has reached all that an earlier life may have sent, so what is owed is sent.
     live: bool,
     end_at_start: Arc<AtomicU64>,
 }
@@ -313,18 +340,27 @@ impl Fold {
         let mut size = 0;
         for group in groups {
             size += group.incoming.len();
-            for incoming in group.incoming {
+            let mut passed_over = group.passed_over;
+            for read in group.incoming {
+                let incoming = match read {
+                    Read::Event(incoming) => *incoming,
+                    Read::Own(known, message) => {
+                        let position = Position::new(self.base + message.sequence, 0);
+                        let time = message.stream_time;
+                        match decide::decide_known(position, time, &known, &staged, &self.settings)? {
+                            Some(decided) => self.add(decided, &mut staged, &mut due, &mut own)?,
+                            None => passed_over += self.read_again(&message, &mut staged, &mut due, &mut own)?,
+                        }
+                        continue;
+                    }
+                };
                 let decided = decide::decide(incoming, &staged, &self.rules, &self.settings, &self.memory)?;
-                count(&decided);
-                self.collect(&decided, &mut due, &mut own);
-                let rules = self.rules.meet(&decided, &staged)?;
-                staged.add(decided)?;
-                rules.into_iter().for_each(|texts| staged.put_rules(texts));
+                self.add(decided, &mut staged, &mut due, &mut own)?;
             }
             if group.awaited {
-                self.tell.send_replace((group.reached.sequence, self.rules.current().clone()));
+                self.tell.send_replace((group.reached.sequence, self.reader.clone()));
             }
-            metrics::passed_over(group.passed_over);
+            metrics::passed_over(passed_over);
             self.progress.lag.store(group.pending, Ordering::Relaxed);
             tokens.extend(group.ack);
             reached = Some(group.reached);
@@ -336,7 +372,7 @@ impl Fold {
         let started = Instant::now();
         self.store
             .commit(staged, reached)
-            .context("the store could not be written; stopping, nothing was acknowledged")?;
+            .context("what could not be stored is not acknowledged, and is read again after the next start")?;
         metrics::commit(size, started.elapsed());
         crash::point("after-commit");
         self.progress.folded.store(sequence, Ordering::Relaxed);
@@ -347,6 +383,43 @@ impl Fold {
             let _ = self.acks.blocking_send(token);
         }
         Ok(())
+    }
+
+    fn add(
+        &mut self,
+        decided: Decided,
+        staged: &mut Staged,
+        due: &mut Vec<Due>,
+        own: &mut Vec<Own>,
+    ) -> anyhow::Result<()> {
+        count(&decided);
+        self.collect(&decided, due, own);
+        let changed = self.rules.meet(&decided, staged)?;
+        staged.add(decided)?;
+        if let Some(texts) = changed {
+            staged.put_rules(texts);
+            let Reader { memory, event_size, .. } = &*self.reader;
+            let rules = self.rules.current().clone();
+            self.reader = Arc::new(Reader { rules, memory: memory.clone(), event_size: *event_size });
+        }
+        Ok(())
+    }
+
+    /// A message of ours that has come back before is an event like any other.
+    fn read_again(
+        &mut self,
+        message: &Message,
+        staged: &mut Staged,
+        due: &mut Vec<Due>,
+        own: &mut Vec<Own>,
+    ) -> anyhow::Result<u64> {
+        let mut read = Vec::new();
+        let passed_over = self.reader.clone().read(message, self.base, |incoming| read.push(incoming));
+        for incoming in read {
+            let decided = decide::decide(incoming, staged, &self.rules, &self.settings, &self.memory)?;
+            self.add(decided, staged, due, own)?;
+        }
+        Ok(passed_over)
     }
 
     /// Makes the messages that a decision causes, and notes which message of ours it is.
@@ -360,7 +433,7 @@ impl Fold {
                 };
                 let row = &decided.row;
                 for message in messages::caused_by(row.stream_time, recorded, event, after, &self.settings) {
-                    self.memory.note(row.position, &message);
+                    self.memory.note(row.position, event.context.as_deref(), &message);
                     due.push(Due { of: row.position, message });
                 }
             }
@@ -383,7 +456,7 @@ impl Fold {
         self.go_live(sequence)
     }
 
-    /// From the end that the stream had at start on, messages are sent; first those of an earlier life.
+    /// Behind all that an earlier life may have sent, messages are sent; first what it still owed.
     fn go_live(&mut self, folded: u64) -> anyhow::Result<()> {
         if self.live || folded < self.end_at_start.load(Ordering::Relaxed) {
             return Ok(());

@@ -14,6 +14,7 @@ mod connect;
 mod consumer;
 mod error;
 mod group;
+mod identity;
 mod inbox;
 mod message;
 mod plan;

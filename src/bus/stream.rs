@@ -125,7 +125,14 @@ pub(super) async fn list(bus: &Bus) -> Result<Vec<Info>, Error> {
     }
     let mut all = Vec::new();
     loop {
-        let page: Page = bus.api("list streams", "STREAM.LIST".into(), &json!({"offset": all.len()})).await?;
+        let page: Result<Page, Asked> =
+            bus.api("list streams", "STREAM.LIST".into(), &json!({"offset": all.len()})).await;
+        let page = page.map_err(|asked| match asked.error {
+            Error::NotAllowed { what, why } => {
+                Error::NoStream(format!("not allowed to {what} ({why}); name the one to read (nats.stream, --stream)"))
+            }
+            other => other,
+        })?;
         let new = page.streams.unwrap_or_default();
         let empty = new.is_empty();
         all.extend(new);

@@ -1,6 +1,8 @@
 //! Stories: the real binary against a real nats-server. One file per group, names are statements.
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
+mod broker_auth;
+mod disk;
 mod duplicates;
 mod forms;
 mod issues;

@@ -141,7 +141,7 @@ impl Model {
             stream_time: minute(1000),
             subject: "s".into(),
             form: Form::Bare,
-            event,
+            event: event.map(|e| (e.clone(), Head::of(&e))),
             verdict,
             payload,
         };
