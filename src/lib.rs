@@ -8,6 +8,8 @@ pub mod config;
 pub mod crash;
 pub mod domain;
 pub mod effects;
+pub mod gateway;
+pub mod http;
 pub mod metrics;
 pub mod pipeline;
 pub mod query;

@@ -23,6 +23,7 @@ use crate::domain::messages;
 use crate::domain::row::{Entry, Own};
 use crate::domain::rules::{RuleSet, Subject, Verdict};
 use crate::domain::stream::Reached;
+use crate::effects::feedback::{self, Asked};
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
 use crate::metrics;
@@ -92,6 +93,8 @@ pub struct Pipeline {
     pub outbox: Arc<Outbox>,
     /// Messages that are due.
     pub due: mpsc::Sender<Vec<Due>>,
+    /// Events whose publishers wait to be told.
+    pub asked: mpsc::Sender<Vec<Asked>>,
     /// How far the fold is.
     pub progress: Arc<Progress>,
     /// Where reading begins.
@@ -125,7 +128,8 @@ impl Pipeline {
     /// # Errors
     /// Where the store cannot be read or written, or the broker refuses for good. The process ends then.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Pipeline { store, inbox, rules, settings, event_size, outbox, due, progress, from, end_at_start } = self;
+        let Pipeline { store, inbox, rules, settings, event_size, outbox, due, asked, progress, from, end_at_start } =
+            self;
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
         let (to_acks, acks) = mpsc::channel::<bus::Token>(16);
         let folded = from.sequence;
@@ -137,6 +141,7 @@ impl Pipeline {
             memory: Memory::new(MEMORY),
             outbox,
             due,
+            asked,
             acks: to_acks,
             progress,
             live: folded >= end_at_start.load(Ordering::Relaxed),
@@ -251,6 +256,7 @@ fn read_messages(messages: Vec<Message>, rules: &RulesInForce, event_size: usize
                 event: reading.event,
                 verdict,
                 payload: reading.payload,
+                tell: feedback::wanted(&message),
             });
         }
     }
@@ -276,6 +282,7 @@ struct Fold {
     memory: Memory,
     outbox: Arc<Outbox>,
     due: mpsc::Sender<Vec<Due>>,
+    asked: mpsc::Sender<Vec<Asked>>,
     acks: mpsc::Sender<bus::Token>,
     progress: Arc<Progress>,
     /// The fold has reached the end that the stream had at start, so what is owed is sent.
@@ -317,12 +324,14 @@ impl Fold {
         let mut staged = self.store.stage();
         let mut due = Vec::new();
         let mut own = Vec::new();
+        let mut asked = Vec::new();
         let mut tokens = Vec::new();
         let mut reached = None;
         let mut size = 0;
         for group in groups {
             size += group.incoming.len();
-            for incoming in group.incoming {
+            for mut incoming in group.incoming {
+                asked.extend(Asked::by(&mut incoming));
                 let decided = decide::decide(incoming, &staged, &self.rules, &self.settings, &self.memory)?;
                 count(&decided);
                 self.collect(&decided, &mut due, &mut own);
@@ -345,6 +354,9 @@ impl Fold {
         crash::point("after-commit");
         self.progress.folded.store(sequence, Ordering::Relaxed);
         metrics::lag(self.progress.lag.load(Ordering::Relaxed));
+        if self.live {
+            feedback::ask(&self.asked, asked);
+        }
         self.settle(due, own, sequence, last)?;
         for token in tokens {
             // Closed only where the service is stopping.

@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     raw.flags([("nats.urls", nats.url()), ("dataDir", data), ("query.listen", args.listen.clone())]);
     let config = check(&raw, Mistakes::default())?;
     let app = wiring::start(&config).await?;
-    let server = format!("http://{}", app.query_addr());
+    let server = app.query_addr().map(|addr| format!("http://{addr}")).context("there is no query endpoint")?;
     let stop = app.stop_token();
     wiring::stop_on_signal(stop.clone());
     output::write(&format!("broker {}, Shipwatch {server}, both only for this demo\n", nats.url()))?;

@@ -3,6 +3,7 @@
 
 mod duplicates;
 mod forms;
+mod gateway;
 mod issues;
 mod kill_loop;
 mod refusals;

@@ -144,6 +144,7 @@ impl Model {
             event,
             verdict,
             payload,
+            tell: None,
         };
         let decided = decide(incoming, self, judge, &settings(), &Memory::new(0)).unwrap();
         for (id, state) in &decided.keys {
