@@ -40,7 +40,13 @@ impl Gateway {
     }
 
     /// A request with headers and any body.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
         let mut request = self.http.request(method.parse().unwrap(), self.url(path)).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
