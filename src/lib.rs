@@ -13,5 +13,6 @@ pub mod http;
 pub mod metrics;
 pub mod pipeline;
 pub mod query;
+pub mod secrets;
 pub mod store;
 pub mod units;

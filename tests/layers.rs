@@ -85,6 +85,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "SystemTime",
         ],
     ),
+    ("src/secrets.rs", &["crate::", "sled::", "async_nats", "axum::"]),
     ("src/http.rs", &["crate::", "sled::", "async_nats"]),
     ("src/effects", &["crate::query", "crate::gateway", "crate::app", "crate::cli", "sled::", "async_nats", "axum::"]),
     (

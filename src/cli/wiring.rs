@@ -13,6 +13,7 @@ use crate::config::{self, Config, IssueEvent, Nkey};
 use crate::domain::decide::{Settings, TaskNames};
 use crate::domain::issue::ChangeKind;
 use crate::domain::rules::RuleSet;
+use crate::secrets::Secrets;
 use crate::{gateway, metrics, query, store};
 
 /// What commands want of a broker. A trait, so that tests need none.
@@ -195,6 +196,7 @@ fn gateway(config: &Config) -> Option<gateway::Options> {
         wait: wait.get(),
         max_waiting: *max_waiting,
         rules: RuleSet::builtin(),
+        secrets: Secrets { dir: config.webhooks.secrets_dir.clone() },
     })
 }
 

@@ -104,3 +104,58 @@ fn recorded(row: &Row) -> Option<&Recorded> {
         Entry::Own(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::decide::model::Model;
+    use super::*;
+    use crate::domain::rules::RuleSet;
+
+    fn tell(model: &mut Model, id: &str, ty: &str, hash: &str, data: &Value) -> Feedback {
+        let event = json!({"specversion": "1.0", "id": id, "source": GATEWAY, "type": format!("dev.shipwatch.webhook.{ty}"),
+            BODY_HASH: hash, "data": data});
+        let row = model.judged(event.to_string().into(), &Kite(RuleSet::builtin())).0.row;
+        Feedback::of(&row, model).unwrap().unwrap()
+    }
+
+    struct Kite(RuleSet);
+
+    impl crate::domain::decide::Judge for Kite {
+        fn evaluate(&self, _: &str, event: &Event) -> crate::domain::rules::Verdict {
+            self.0.evaluate(event)
+        }
+        fn current(&self) -> &str {
+            ""
+        }
+    }
+
+    #[test]
+    fn a_repeat_is_told_of_the_first_as_it_left_things() {
+        let mut m = Model::default();
+        let data = json!({"pipelineName": "p", "namespace": "n", "failureReason": "boom"});
+        let first = tell(&mut m, "1", "pipeline.failure", "aa", &data);
+        assert_eq!((first.issue.as_ref().unwrap().occurrences, first.repeated), (1, false));
+        assert_eq!(tell(&mut m, "2", "pipeline.failure", "aa", &data).issue.unwrap().occurrences, 2);
+        assert_eq!(tell(&mut m, "3", "pipeline.success", "aa", &data).resolved, 1);
+        // Another body under the same id: the hash is that of the first.
+        for hash in ["aa", "bb", "bb"] {
+            let again = tell(&mut m, "1", "pipeline.failure", hash, &data);
+            assert_eq!(again, Feedback { repeated: true, ..first.clone() });
+        }
+    }
+
+    #[test]
+    fn what_was_parked_counts_as_not_said() {
+        let mut m = Model::default();
+        let mut data = json!({"pipelineName": "p", "namespace": "n", "failureReason": "boom", "severity": "awful"});
+        let parked = tell(&mut m, "1", "pipeline.failure", "aa", &data);
+        assert!(parked.parked && parked.issue.is_none() && parked.why.contains("awful"), "{parked:?}");
+        data["severity"] = "minor".into();
+        let mended = tell(&mut m, "1", "pipeline.failure", "bb", &data);
+        assert!(!mended.repeated && mended.issue.is_some(), "{mended:?}");
+        let again = tell(&mut m, "1", "pipeline.failure", "bb", &data);
+        assert_eq!(again, Feedback { repeated: true, ..mended });
+    }
+}

@@ -87,3 +87,38 @@ fn by_the_gateway(row: &Row) -> bool {
 fn is_recent(row: &Row) -> bool {
     row.stream_time > Time::from(chrono::Utc::now()).minus(RECENT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Headers;
+
+    fn asked(subject: &str, tell: &str) -> Option<Box<str>> {
+        wanted(&Message {
+            sequence: 1,
+            subject: subject.into(),
+            stream_time: Time::EPOCH,
+            headers: Headers::from_pairs([(TELL, tell)]),
+            payload: "{}".into(),
+        })
+    }
+
+    #[test]
+    fn nobody_makes_us_publish_anywhere_but_where_publishers_wait() {
+        let hook = "dev.shipwatch.webhook.pipeline.failure";
+        let good = format!("{SUBJECT}.0a1b.2c3d");
+        assert_eq!(asked(hook, &good).as_deref(), Some(good.as_str()));
+        assert_eq!(asked("sh.keptn.event.test.finished", &good), None);
+        let long = format!("{good}{}", "x".repeat(200));
+        for bad in
+            ["", "$JS.API.STREAM.DELETE.shipwatch", SUBJECT, "shipwatch.feedbacks.a", "shipwatch.feedback.", &long]
+        {
+            assert_eq!(asked(hook, bad), None, "{bad:?}");
+        }
+        for bad in
+            ["shipwatch.feedback.>", "shipwatch.feedback.*", "shipwatch.feedback.a b", "shipwatch.feedback.a\r\nb"]
+        {
+            assert_eq!(asked(hook, bad), None, "{bad:?}");
+        }
+    }
+}

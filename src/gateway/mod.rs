@@ -4,6 +4,7 @@
 mod body;
 mod error;
 mod events;
+mod signature;
 mod waiting;
 mod webhooks;
 
@@ -25,6 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::bus::{Bus, Error, Publisher};
 use crate::domain::rules::RuleSet;
 use crate::http;
+use crate::secrets::Secrets;
 
 pub use error::Refusal;
 use waiting::Waiting;
@@ -44,6 +46,8 @@ pub struct Options {
     pub max_waiting: u32,
     /// The rules, which declare the webhooks.
     pub rules: RuleSet,
+    /// Where the secrets are that sign webhooks.
+    pub secrets: Secrets,
 }
 
 /// What requests are served with.

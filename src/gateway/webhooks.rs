@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{Link, Refusal, State, body, text};
+use super::{Link, Refusal, State, body, signature, text};
 use crate::bus::STRUCTURED;
 use crate::domain::event::{self, Event};
 use crate::domain::feedback::{Feedback, GATEWAY, TELL};
@@ -48,6 +48,7 @@ pub async fn take(
     let (webhook, kind) = find(&state.options.rules, &hook)?;
     let _place = state.place()?;
     let bytes = body::read(&headers, body, state.options.max_body).await?;
+    signature::check(webhook, &state.options.secrets, text(&headers, signature::HEADER)?, &bytes)?;
     let request = Request::read(&bytes)?;
     request.check(webhook, kind, query.as_deref().unwrap_or_default())?;
     let made = Made::new(webhook, kind, &hook, &request, text(&headers, "idempotency-key")?)?;
