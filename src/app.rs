@@ -63,6 +63,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// A running service.
 pub struct App {
     query: Option<SocketAddr>,
+    gateway: Option<SocketAddr>,
     stop: CancellationToken,
     work: JoinHandle<anyhow::Result<()>>,
 }
@@ -90,6 +91,7 @@ impl App {
             Some(options) => Some(Gateway::open(options, stop.clone()).await?),
             None => None,
         };
+        let gateway_addr = gateway.as_ref().map(|g| g.addr);
         let readiness = query::Readiness::new("connecting to the broker");
         let reader = store.reader();
         metrics.watch(reader.clone());
@@ -111,7 +113,7 @@ impl App {
             let served = serving.await.context("the query endpoint panicked")?;
             result.and(served.context("the query endpoint failed"))
         });
-        Ok(App { query: Some(query), stop, work })
+        Ok(App { query: Some(query), gateway: gateway_addr, stop, work })
     }
 
     /// Starts nothing but the gateway: the fold is another process.
@@ -121,7 +123,7 @@ impl App {
     pub async fn gateway_alone(nats: bus::Settings, options: gateway::Options) -> anyhow::Result<App> {
         let stop = CancellationToken::new();
         let gateway = Gateway::open(options, stop.clone()).await?;
-        let token = stop.clone();
+        let (addr, token) = (gateway.addr, stop.clone());
         let work = tokio::spawn(async move {
             let connected = async {
                 let bus = bus::connect(&nats, "shipwatch-gateway", Patience::Wait).await?;
@@ -137,12 +139,17 @@ impl App {
             token.cancel();
             result.map_err(anyhow::Error::from).and(gateway.close().await)
         });
-        Ok(App { query: None, stop, work })
+        Ok(App { query: None, gateway: Some(addr), stop, work })
     }
 
     /// Where the query endpoint listens; none where the gateway is alone.
     pub fn query_addr(&self) -> Option<SocketAddr> {
         self.query
+    }
+
+    /// Where the gateway listens; none where it is off.
+    pub fn gateway_addr(&self) -> Option<SocketAddr> {
+        self.gateway
     }
 
     /// Asks the service to stop: it finishes the group in hand.
@@ -170,6 +177,7 @@ impl App {
 
 /// The gateway, listening.
 struct Gateway {
+    addr: SocketAddr,
     state: gateway::State,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -180,10 +188,11 @@ impl Gateway {
         let listener = TcpListener::bind((host.as_str(), *port))
             .await
             .with_context(|| format!("cannot listen on {host}:{port} (gateway.listen, --gateway-listen)"))?;
-        tracing::info!(addr = %listener.local_addr()?, "gateway listening");
+        let addr = listener.local_addr()?;
         let state = gateway::State::new(options, stop);
         let serving = tokio::spawn(gateway::serve(listener, state.clone()));
-        Ok(Gateway { state, serving })
+        tracing::info!(%addr, "gateway listening");
+        Ok(Gateway { addr, state, serving })
     }
 
     /// Waits for its end.
