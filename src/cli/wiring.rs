@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Usage;
@@ -195,7 +196,7 @@ fn gateway(config: &Config) -> Option<gateway::Options> {
         event_size: config.limits.event_size.bytes() as usize,
         wait: wait.get(),
         max_waiting: *max_waiting,
-        rules: RuleSet::builtin(),
+        rules: watch::channel(RuleSet::builtin()).1,
         secrets: Secrets { dir: config.webhooks.secrets_dir.clone() },
     })
 }

@@ -24,7 +24,8 @@ pub async fn take(From(state): From<State>, headers: HeaderMap, body: Body) -> R
     let bytes = body::read(&headers, body, state.options.max_body).await?;
     let events = read(&headers, bytes, state.options.event_size)?;
     let publisher = state.link()?.publisher;
-    let stored = events.into_iter().map(|event| store(&publisher, &state.options.rules, event));
+    let rules = state.options.rules.borrow().clone();
+    let stored = events.into_iter().map(|event| store(&publisher, &rules, event));
     let stored = try_join_all(stored).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "status": "accepted", "events": stored }))).into_response())
 }

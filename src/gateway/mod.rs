@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -44,8 +44,8 @@ pub struct Options {
     pub wait: Duration,
     /// Requests in hand at a time.
     pub max_waiting: u32,
-    /// The rules, which declare the webhooks.
-    pub rules: RuleSet,
+    /// The rules in force, which declare the webhooks.
+    pub rules: watch::Receiver<RuleSet>,
     /// Where the secrets are that sign webhooks.
     pub secrets: Secrets,
 }

@@ -45,14 +45,15 @@ pub async fn take(
     body: Body,
 ) -> Result<Response, Refusal> {
     let Path(hook) = hook.map_err(|e| Refusal::bad("bad path", e.body_text()))?;
-    let (webhook, kind) = find(&state.options.rules, &hook)?;
+    let rules = state.options.rules.borrow().clone();
+    let (webhook, kind) = find(&rules, &hook)?;
     let _place = state.place()?;
     let bytes = body::read(&headers, body, state.options.max_body).await?;
     signature::check(webhook, &state.options.secrets, text(&headers, signature::HEADER)?, &bytes)?;
     let request = Request::read(&bytes)?;
     request.check(webhook, kind, query.as_deref().unwrap_or_default())?;
     let made = Made::new(webhook, kind, &hook, &request, text(&headers, "idempotency-key")?)?;
-    made.check(&state.options.rules, state.options.event_size)?;
+    made.check(&rules, state.options.event_size)?;
     let feedback = publish(&state, &state.link()?, &made).await?;
     let mut response = answer(feedback, &made)?;
     if let Ok(id) = HeaderValue::from_str(&made.id.to_string()) {

@@ -310,7 +310,7 @@ async fn what_is_wrong_with_a_request_is_said_and_nothing_is_stored() {
     let heavy = "h".repeat(100_000);
     assert_eq!(gateway.send("POST", hook, &[("x-heavy", &heavy)], good).await.status, 431);
 
-    assert_eq!(world.service().get("/api/v1/events").await["total"], 0);
+    assert_eq!(world.service().get("/api/v1/events?source=shipwatch/gateway").await["total"], 0);
     assert_eq!(world.service().get("/api/v1/parked").await["total"], 0);
 }
 
@@ -408,6 +408,21 @@ async fn without_a_fold_the_answer_is_202_and_waiting_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_stop_lets_go_of_those_who_wait() {
+    let nats = Nats::start().await;
+    let bus = Bus::connect(&nats.url()).await;
+    bus.create_stream("ci", &["dev.shipwatch.webhook.>"]).await;
+    let (service, gateway, _dir) = alone(&nats, "gateway: {listen: '127.0.0.1:0', wait: 1h}\n").await;
+    let waits =
+        tokio::spawn(
+            async move { gateway.hook("pipeline-success", &json!({"pipelineName": "p", "namespace": "n"})).await },
+        );
+    eventually("the stream has the event", async || (bus.read("ci").await.len() == 1).then_some(())).await;
+    assert!(service.terminate().await.success());
+    assert_eq!(waits.await.unwrap().status, 202);
+}
+
+#[tokio::test]
 async fn nothing_but_a_gateway_needs_a_gateway() {
     let dir = tempfile::TempDir::new().unwrap();
     let mut command = serve_command("nats://127.0.0.1:1", &dir.path().join("data"));
@@ -500,5 +515,5 @@ async fn what_is_no_cloudevent_or_shipwatchs_own_is_refused() {
     assert_refused(&nobody, 422, "Nobody takes this event", "com.example.lunch");
     let huge = with("subject", &"s".repeat(2 << 20));
     assert_eq!(gateway.events(&[], huge).await.status, 413);
-    assert_eq!(world.service().get("/api/v1/events").await["total"], 0);
+    assert_eq!(world.service().get("/api/v1/events?source=ci,shipwatch/gateway").await["total"], 0);
 }
