@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Usage;
@@ -13,7 +14,8 @@ use crate::config::{self, Config, IssueEvent, Nkey};
 use crate::domain::decide::{Settings, TaskNames};
 use crate::domain::issue::ChangeKind;
 use crate::domain::rules::RuleSet;
-use crate::{metrics, query, store};
+use crate::secrets::Secrets;
+use crate::{gateway, metrics, query, store};
 
 /// What commands want of a broker. A trait, so that tests need none.
 pub(super) trait Broker {
@@ -180,7 +182,23 @@ fn application(config: &Config) -> app::Config {
             },
             ..store::Options::default()
         },
+        gateway: gateway(config),
     }
+}
+
+/// What the gateway is set to; none: off.
+fn gateway(config: &Config) -> Option<gateway::Options> {
+    let config::Gateway { listen, max_body, wait, max_waiting, .. } = &config.gateway;
+    let (host, port) = listen.as_ref()?.host_and_port();
+    Some(gateway::Options {
+        listen: (host.to_owned(), port),
+        max_body: max_body.bytes() as usize,
+        event_size: config.limits.event_size.bytes() as usize,
+        wait: wait.get(),
+        max_waiting: *max_waiting,
+        rules: watch::channel(RuleSet::builtin()).1,
+        secrets: Secrets { dir: config.webhooks.secrets_dir.clone() },
+    })
 }
 
 /// Starts the service in this process.
@@ -189,9 +207,13 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<App> {
     App::start(application(config), metrics).await
 }
 
-/// Runs the service until it is told to stop.
-pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let app = start(&config).await?;
+/// Runs the service, or nothing but its gateway, until it is told to stop.
+pub(super) async fn serve(config: Config, fold: bool) -> anyhow::Result<ExitCode> {
+    let app = match (fold, gateway(&config)) {
+        (true, _) => start(&config).await?,
+        (false, Some(options)) => App::gateway_alone(settings(&config.nats), options).await?,
+        (false, None) => return Err(Usage("--no-fold leaves only the gateway: give --gateway-listen".into()).into()),
+    };
     stop_on_signal(app.stop_token());
     let result = app.join().await;
     if let Err(error) = result {
