@@ -11,5 +11,6 @@ pub mod effects;
 pub mod metrics;
 pub mod pipeline;
 pub mod query;
+pub mod shipyard;
 pub mod store;
 pub mod units;

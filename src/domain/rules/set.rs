@@ -63,6 +63,9 @@ static BUILTIN_SET: LazyLock<RuleSet> = LazyLock::new(|| match RuleSet::compile(
 });
 
 impl RuleSet {
+    /// A file with more bytes than this is not read.
+    pub const MOST_BYTES: usize = super::yaml::MOST_BYTES;
+
     /// Compiles exactly these files, name and text, in this order.
     ///
     /// # Errors

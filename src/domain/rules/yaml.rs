@@ -47,7 +47,7 @@ pub struct Key {
 }
 
 /// No rule file of a person comes near; a generated one of a thousand rules does not either.
-const MOST_BYTES: usize = 16 << 20;
+pub const MOST_BYTES: usize = 16 << 20;
 
 /// Reads one YAML document. Notes what is wrong and returns nothing where it is not YAML.
 pub fn read(text: &str, problems: &mut Problems) -> Option<Node> {
