@@ -85,6 +85,7 @@ impl RuleFiles {
             Ok(_) => Err(WrongRules(problems)),
             Err(more) => {
                 problems.extend(more);
+                problems.sort_by(|a, b| a.file.cmp(&b.file));
                 Err(WrongRules(problems))
             }
         }

@@ -130,7 +130,7 @@ fn weight(rule: &Rule) -> u64 {
 }
 
 /// Whether no event can fulfil both lists.
-fn exclude(a: &[Condition], b: &[Condition]) -> bool {
+pub(super) fn exclude(a: &[Condition], b: &[Condition]) -> bool {
     a.iter().any(|a| {
         b.iter()
             .filter(|b| a.path == b.path)
