@@ -80,6 +80,17 @@ fn the_example_of_the_contract_is_fine_and_passes_its_test() {
 }
 
 #[test]
+fn the_example_of_the_readme_works_as_printed() {
+    let readme = std::fs::read_to_string(repo("README.md")).unwrap();
+    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let files: Vec<&str> = blocks.filter(|text| text.contains("kind: RuleSet")).collect();
+    let shipyard = Shipyard::of(&[("readme.yaml", files[0].as_bytes())]);
+    assert_eq!((files.len(), shipyard.check()), (1, (0, Vec::new())));
+    let (code, _, err) = shipyard.run(&["test", "--builtin"], "");
+    assert!(code == 0 && err.ends_with(", 0 failed\n"), "{err}");
+}
+
+#[test]
 fn an_event_is_explained_for_people_and_for_programs() {
     let event = repo("events/kite/build.failure.json");
     let event = event.to_str().unwrap();

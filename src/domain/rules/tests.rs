@@ -300,34 +300,33 @@ fn lint_compares_what_can_meet_and_gives_up_on_too_much() {
         (0..count).map(|n| format!("  - {{name: r{n}, ignore: true, reason: r, {}}}\n", rest(n))).collect()
     };
     let lint_of = |rules: &str| lint(&compile(rules)).into_iter().map(|f| f.kind).collect::<Vec<_>>();
-    assert_eq!(lint_of(&rules(3000, |n| format!("on: [a.b], match: {{data.kind: x, data.p: p{n}}}"))), []);
-    assert_eq!(lint_of(&rules(3000, |_| "on: [a.b]".into())), [FindingKind::Unreachable; 2999]);
+    assert_eq!(lint_of(&rules(1000, |n| format!("on: [a.b], match: {{data.kind: x, data.p: p{n}}}"))), []);
+    assert_eq!(lint_of(&rules(1000, |_| "on: [a.b]".into())), [FindingKind::Unreachable; 999]);
     // Any two of them meet on some event.
-    let crossing = rules(4000, |n| format!("on: [a.b], match: {{data.p{n}: x}}"));
-    assert_eq!(lint_of(&crossing), [FindingKind::Uncompared]);
-    assert_eq!(lint_of(&rules(1000, |n| format!("on: [a.b], match: {{data.p{n}: x}}"))), []);
+    let crossing = |n| format!("on: [a.b], match: {{data.p{n}: [q, r, s, t, u, v, w, x, y, z]}}");
+    assert_eq!(lint_of(&rules(300, crossing)), []);
+    assert_eq!(lint_of(&rules(800, crossing)), [FindingKind::Uncompared]);
 }
 
 #[test]
 fn the_files_together_have_a_limit_too() {
-    let files: Vec<_> = (0..3)
+    let files: Vec<_> = (0..2)
         .map(|f| {
             let rule = |n| format!("  - {{name: r{f}-{n}, on: [a.b{n}], ignore: true, reason: r}}\n");
-            (format!("rules/{f}.yaml"), file(&(0..8000).map(rule).collect::<String>()))
+            (format!("rules/{f}.yaml"), file(&(0..10_001).map(rule).collect::<String>()))
         })
         .collect();
     let found = RuleSet::with_builtin(&files).unwrap_err();
     assert_eq!(
         found.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["rules/2.yaml: the files up to this one have more rules than the limit of 20000"]
+        ["rules/1.yaml: the files up to this one have more rules than the limit of 20000"]
     );
-    assert!(RuleSet::with_builtin(&files[..2]).is_ok());
 }
 
 #[test]
 fn a_list_of_mistakes_has_an_end() {
     let found = problems(&format!("{}{}", file("  - {}\n"), "oops: 1\n".repeat(2000)));
-    assert_eq!((found.len(), &*found[1000]), (1001, "t.yaml: 1002 more mistakes are not listed"));
+    assert_eq!((found.len(), &*found[1000]), (1001, "t.yaml: 1003 more mistakes are not listed"));
 }
 
 #[test]
