@@ -5,6 +5,7 @@ mod explain;
 mod story;
 mod test;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,7 +38,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
 struct ShipyardArgs {
     /// Folder with the team's `rules/*.yaml`; ./shipyard where not given
     #[arg(long, env = "SHIPWATCH_SHIPYARD_DIR", value_name = "DIR")]
-    shipyard_dir: Option<PathBuf>,
+    shipyard_dir: Option<OsString>,
 }
 
 /// A shipyard folder and the rule files in it.
@@ -49,12 +50,13 @@ struct Shipyard {
 impl ShipyardArgs {
     /// Reads the rule files. Only a folder that was asked for must be there.
     fn read(&self) -> anyhow::Result<Shipyard> {
-        let given = self.shipyard_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty());
-        if let Some(dir) = given {
+        // An empty variable is one that is not set.
+        let given = self.shipyard_dir.as_ref().filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        if let Some(dir) = &given {
             let wrong = |e| Usage(format!("cannot read the shipyard folder {}: {e}", dir.display()));
             std::fs::read_dir(dir).map_err(wrong)?;
         }
-        let folder = given.cloned().unwrap_or_else(|| "./shipyard".into());
+        let folder = given.unwrap_or_else(|| "./shipyard".into());
         let rules = RuleFiles::read(&folder);
         Ok(Shipyard { folder, rules })
     }
