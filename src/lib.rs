@@ -14,5 +14,6 @@ pub mod metrics;
 pub mod pipeline;
 pub mod query;
 pub mod secrets;
+pub mod shipyard;
 pub mod store;
 pub mod units;

@@ -102,6 +102,20 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "new_v4",
         ],
     ),
+    (
+        "src/shipyard.rs",
+        &[
+            "crate::store",
+            "crate::bus",
+            "crate::query",
+            "crate::pipeline",
+            "crate::effects",
+            "crate::app",
+            "crate::cli",
+            "tokio::",
+            "clap::",
+        ],
+    ),
     ("src/cli", &["sled::", "async_nats::"]),
     ("src/app.rs", &["sled::", "async_nats", "crate::cli"]),
 ];
