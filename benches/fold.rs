@@ -106,6 +106,7 @@ fn read(message: &Message, rules: &RuleSet) -> Vec<Incoming> {
             event: reading.event.map(|e| (e.clone(), Head::of(&e))),
             verdict,
             payload: reading.payload,
+            tell: None,
         }
     };
     binding::read(message, 1 << 20).into_iter().map(one).collect()

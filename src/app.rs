@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,8 @@ use crate::domain::rules::RuleSet;
 use crate::domain::stream::Reached;
 use crate::domain::time::Time;
 use crate::effects::outbox::Outbox;
-use crate::effects::publish;
+use crate::effects::{feedback, publish};
+use crate::gateway;
 use crate::pipeline::{Pipeline, Progress, missed};
 use crate::query;
 use crate::rules::opening::opening;
@@ -49,10 +50,14 @@ pub struct Config {
     pub rules: RuleSet,
     /// Where changed rules come from.
     pub rules_from: Source,
+    /// Told which rules are in force.
+    pub rules_now: watch::Sender<RuleSet>,
     /// What decisions depend on besides.
     pub settings: Settings,
     /// How the store is opened.
     pub store: store::Options,
+    /// The gateway; none: off.
+    pub gateway: Option<gateway::Options>,
 }
 
 /// Messages waiting for the publisher, in groups.
@@ -63,13 +68,14 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// A running service.
 pub struct App {
-    query: SocketAddr,
+    query: Option<SocketAddr>,
+    gateway: Option<SocketAddr>,
     stop: CancellationToken,
     work: JoinHandle<anyhow::Result<()>>,
 }
 
 impl App {
-    /// Opens the store, binds the listener, and starts. The broker is waited for in the background.
+    /// Opens the store, binds the listeners, and starts. The broker is waited for in the background.
     ///
     /// # Errors
     /// A data folder that cannot be used, an address that is taken.
@@ -87,6 +93,11 @@ impl App {
         base.trim_end_matches('/').clone_into(&mut config.settings.public_url);
 
         let stop = CancellationToken::new();
+        let gateway = match config.gateway.take() {
+            Some(options) => Some(Gateway::open(options, stop.clone()).await?),
+            None => None,
+        };
+        let gateway_addr = gateway.as_ref().map(|g| g.addr);
         let readiness = query::Readiness::new("connecting to the broker");
         let reader = store.reader();
         metrics.watch(reader.clone());
@@ -97,18 +108,54 @@ impl App {
         tracing::info!(addr = %query, "query endpoint listening");
         let token = stop.clone();
         let work = tokio::spawn(async move {
-            let result = work(config, store, readiness.clone(), token).await;
+            let state = gateway.as_ref().map(|g| g.state.clone());
+            let mut result = work(config, store, readiness.clone(), state, token.clone()).await;
             readiness.not("stopping");
+            token.cancel();
+            if let Some(gateway) = gateway {
+                result = result.and(gateway.close().await);
+            }
             closed.cancel();
             let served = serving.await.context("the query endpoint panicked")?;
             result.and(served.context("the query endpoint failed"))
         });
-        Ok(App { query, stop, work })
+        Ok(App { query: Some(query), gateway: gateway_addr, stop, work })
     }
 
-    /// Where the query endpoint listens.
-    pub fn query_addr(&self) -> SocketAddr {
+    /// Starts nothing but the gateway: the fold is another process.
+    ///
+    /// # Errors
+    /// An address that is taken.
+    pub async fn gateway_alone(nats: bus::Settings, options: gateway::Options) -> anyhow::Result<App> {
+        let stop = CancellationToken::new();
+        let gateway = Gateway::open(options, stop.clone()).await?;
+        let (addr, token) = (gateway.addr, stop.clone());
+        let work = tokio::spawn(async move {
+            let connected = async {
+                let bus = bus::connect(&nats, "shipwatch-gateway", Patience::Wait).await?;
+                gateway.state.connect(&bus).await
+            };
+            let result = tokio::select! {
+                result = connected => result,
+                () = token.cancelled() => Ok(()),
+            };
+            if result.is_ok() {
+                token.cancelled().await;
+            }
+            token.cancel();
+            result.map_err(anyhow::Error::from).and(gateway.close().await)
+        });
+        Ok(App { query: None, gateway: Some(addr), stop, work })
+    }
+
+    /// Where the query endpoint listens; none where the gateway is alone.
+    pub fn query_addr(&self) -> Option<SocketAddr> {
         self.query
+    }
+
+    /// Where the gateway listens; none where it is off.
+    pub fn gateway_addr(&self) -> Option<SocketAddr> {
+        self.gateway
     }
 
     /// Asks the service to stop: it finishes the group in hand.
@@ -134,11 +181,38 @@ impl App {
     }
 }
 
+/// The gateway, listening.
+struct Gateway {
+    addr: SocketAddr,
+    state: gateway::State,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Gateway {
+    async fn open(options: gateway::Options, stop: CancellationToken) -> anyhow::Result<Gateway> {
+        let (host, port) = &options.listen;
+        let listener = TcpListener::bind((host.as_str(), *port))
+            .await
+            .with_context(|| format!("cannot listen on {host}:{port} (gateway.listen, --gateway-listen)"))?;
+        let addr = listener.local_addr()?;
+        let state = gateway::State::new(options, stop);
+        let serving = tokio::spawn(gateway::serve(listener, state.clone()));
+        tracing::info!(%addr, "gateway listening");
+        Ok(Gateway { addr, state, serving })
+    }
+
+    /// Waits for its end.
+    async fn close(self) -> anyhow::Result<()> {
+        self.serving.await.context("the gateway panicked")?.context("the gateway failed")
+    }
+}
+
 /// Connects, catches up, and folds until asked to stop.
 async fn work(
     config: Config,
     store: Store,
     readiness: query::Readiness,
+    gateway: Option<gateway::State>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let wish = StreamWish {
@@ -158,6 +232,9 @@ async fn work(
         let bus = bus::connect(&config.nats, "shipwatch", Patience::Wait).await?;
         readiness.not("looking for the stream");
         let attached = bus::attach(&bus, &wish, &known).await?;
+        if let Some(gateway) = &gateway {
+            gateway.connect(&bus).await?;
+        }
         Ok::<_, bus::Error>((bus, attached))
     };
     let (bus, attached) = tokio::select! {
@@ -174,7 +251,7 @@ async fn work(
     }
     readiness.not("looking for the rules in the stream");
     let kept = store.reader().rules()?;
-    let rules = tokio::select! {
+    let mut rules = tokio::select! {
         rules = opening(&bus, &from, kept, &config.rules) => rules,
         () = stop.cancelled() => return Ok(()),
     };
@@ -182,9 +259,12 @@ async fn work(
         stream = %attached.stream.name, folded = from.sequence, last = attached.last_sequence,
         rules = &**rules.current().short(), "reading the stream"
     );
+    rules.announce(config.rules_now.clone());
 
     let outbox = Arc::new(owed(&store, &config.settings)?);
     let (due, to_publish) = mpsc::channel(DUE);
+    let (asked, to_tell) = mpsc::channel(feedback::WAITING);
+    let telling = tokio::spawn(feedback::run(store.reader(), bus.publisher(), to_tell));
     let progress = Arc::new(Progress::default());
     let attached_status = attached.inbox.status();
     let end_at_start = Arc::new(AtomicU64::new(end_of_ours(&bus, &attached, &config.settings).await));
@@ -194,6 +274,7 @@ async fn work(
         event_size: config.event_size,
         outbox: outbox.clone(),
         due,
+        asked,
         progress: progress.clone(),
         end_at_start: end_at_start.clone(),
         from,
@@ -233,6 +314,9 @@ async fn work(
         gave_up.cancel();
         tracing::warn!("stopped with messages owed; they are sent after the next start");
     }
+    // Whoever waits is let go; the folder is not, while somebody reads from it.
+    telling.abort();
+    let _ = telling.await;
     grace.abort();
     catching_up.abort();
     reloading.abort();

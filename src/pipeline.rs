@@ -23,6 +23,7 @@ use crate::domain::messages;
 use crate::domain::row::{Entry, Head, Own};
 use crate::domain::rules::Verdict;
 use crate::domain::stream::Reached;
+use crate::effects::feedback::{self, Asked};
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
 use crate::metrics;
@@ -55,6 +56,8 @@ pub struct Pipeline {
     pub outbox: Arc<Outbox>,
     /// Messages that are due.
     pub due: mpsc::Sender<Vec<Due>>,
+    /// Events whose publishers wait to be told.
+    pub asked: mpsc::Sender<Vec<Asked>>,
     /// How far the fold is.
     pub progress: Arc<Progress>,
     /// Where reading begins.
@@ -109,7 +112,8 @@ impl Pipeline {
     /// # Errors
     /// Where the store cannot be read or written, or the broker refuses for good. The process ends then.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Pipeline { store, inbox, rules, settings, event_size, outbox, due, progress, from, end_at_start } = self;
+        let Pipeline { store, inbox, rules, settings, event_size, outbox, due, asked, progress, from, end_at_start } =
+            self;
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
         let (to_acks, acks) = mpsc::channel::<bus::Token>(16);
         let folded = from.sequence;
@@ -127,6 +131,7 @@ impl Pipeline {
             base: from.base,
             outbox,
             due,
+            asked,
             acks: to_acks,
             progress,
             live: folded >= end_at_start.load(Ordering::Relaxed),
@@ -265,6 +270,7 @@ impl Reader {
                 }),
                 verdict,
                 payload: reading.payload,
+                tell: feedback::wanted(message),
             });
         }
         passed_over
@@ -293,6 +299,7 @@ struct Fold {
     base: u64,
     outbox: Arc<Outbox>,
     due: mpsc::Sender<Vec<Due>>,
+    asked: mpsc::Sender<Vec<Asked>>,
     acks: mpsc::Sender<bus::Token>,
     progress: Arc<Progress>,
     /// The fold has reached all that an earlier life may have sent, so what is owed is sent.
@@ -335,6 +342,7 @@ impl Fold {
         self.rules.take_unstored().into_iter().for_each(|texts| staged.put_rules(texts));
         let mut due = Vec::new();
         let mut own = Vec::new();
+        let mut asked = Vec::new();
         let mut tokens = Vec::new();
         let mut reached = None;
         let mut size = 0;
@@ -342,7 +350,7 @@ impl Fold {
             size += group.incoming.len();
             let mut passed_over = group.passed_over;
             for read in group.incoming {
-                let incoming = match read {
+                let mut incoming = match read {
                     Read::Event(incoming) => *incoming,
                     Read::Own(known, message) => {
                         let position = Position::new(self.base + message.sequence, 0);
@@ -354,6 +362,7 @@ impl Fold {
                         continue;
                     }
                 };
+                asked.extend(Asked::by(&mut incoming));
                 let decided = decide::decide(incoming, &staged, &self.rules, &self.settings, &self.memory)?;
                 self.add(decided, &mut staged, &mut due, &mut own)?;
             }
@@ -377,6 +386,9 @@ impl Fold {
         crash::point("after-commit");
         self.progress.folded.store(sequence, Ordering::Relaxed);
         metrics::lag(self.progress.lag.load(Ordering::Relaxed));
+        if self.live {
+            feedback::ask(&self.asked, asked);
+        }
         self.settle(due, own, sequence, last)?;
         for token in tokens {
             // Closed only where the service is stopping.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Usage;
@@ -17,7 +17,8 @@ use crate::domain::decide::{Settings, TaskNames};
 use crate::domain::issue::ChangeKind;
 use crate::domain::rules::RuleSet;
 use crate::rules::{self, reload::Source};
-use crate::{metrics, query, store};
+use crate::secrets::Secrets;
+use crate::{gateway, metrics, query, store};
 
 /// What commands want of a broker. A trait, so that tests need none.
 pub(super) trait Broker {
@@ -157,6 +158,8 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
     };
     let (host, port) = config.query.listen.host_and_port();
     let keep_events = config.retention.events.get();
+    let given = rules(&config.shipyard_dir)?;
+    let rules_now = watch::Sender::new(given.clone());
     Ok(app::Config {
         nats: settings(&config.nats),
         stream: config.nats.stream.clone(),
@@ -165,8 +168,8 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
         listen: (host.to_owned(), port),
         public_url: config.query.public_url.clone().unwrap_or_default(),
         event_size: config.limits.event_size.bytes() as usize,
-        rules: rules(&config.shipyard_dir)?,
-        rules_from: Source { dir: Some(config.shipyard_dir.clone()), ask: reload },
+        rules: given,
+        rules_from: Source { dir: config.shipyard_dir.clone(), ask: reload },
         settings: Settings {
             tasks: TaskNames {
                 open: config.tasks.open_issue.clone(),
@@ -185,6 +188,8 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
             },
             ..store::Options::default()
         },
+        gateway: gateway(config, &rules_now),
+        rules_now,
     })
 }
 
@@ -192,19 +197,23 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
 fn rules(shipyard_dir: &Path) -> anyhow::Result<RuleSet> {
     // The default folder need not be there; one that somebody named has to.
     if shipyard_dir != Path::new(config::SHIPYARD_DIR) && !shipyard_dir.is_dir() {
-        let problem = format!("shipyardDir: folder {} does not exist", shipyard_dir.display());
-        return Err(Usage(problem).into());
+        return Err(Usage(format!("shipyardDir: folder {} does not exist", shipyard_dir.display())).into());
     }
-    rules::load(shipyard_dir).map_err(|problems| {
-        let list: Vec<String> = problems.iter().map(|p| format!("\n  {p}")).collect();
-        let dir = shipyard_dir.display();
-        Usage(format!(
-            "rules in {dir}: {} {}{}",
-            list.len(),
-            if list.len() == 1 { "mistake" } else { "mistakes" },
-            list.concat()
-        ))
-        .into()
+    rules::load(shipyard_dir).with_context(|| format!("shipyard folder {}", shipyard_dir.display()))
+}
+
+/// What the gateway is set to; none: off.
+fn gateway(config: &Config, rules: &watch::Sender<RuleSet>) -> Option<gateway::Options> {
+    let config::Gateway { listen, max_body, wait, max_waiting, .. } = &config.gateway;
+    let (host, port) = listen.as_ref()?.host_and_port();
+    Some(gateway::Options {
+        listen: (host.to_owned(), port),
+        max_body: max_body.bytes() as usize,
+        event_size: config.limits.event_size.bytes() as usize,
+        wait: wait.get(),
+        max_waiting: *max_waiting,
+        rules: rules.subscribe(),
+        secrets: Secrets { dir: config.webhooks.secrets_dir.clone() },
     })
 }
 
@@ -215,9 +224,21 @@ pub(super) async fn start(config: &Config, reload: Arc<Notify>) -> anyhow::Resul
     App::start(application, metrics).await
 }
 
-/// Runs the service until it is told to stop.
-pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let app = start(&config, reload_on_signal()).await?;
+/// Starts nothing but the gateway, whose webhooks are those of the rule files.
+async fn start_gateway(config: &Config, reload: Arc<Notify>) -> anyhow::Result<App> {
+    let source = Source { dir: config.shipyard_dir.clone(), ask: reload };
+    let rules_now = watch::Sender::new(rules(&source.dir)?);
+    let Some(options) = gateway(config, &rules_now) else {
+        return Err(Usage("--no-fold leaves only the gateway: give --gateway-listen".into()).into());
+    };
+    tokio::spawn(rules::reload::follow(source, rules_now));
+    App::gateway_alone(settings(&config.nats), options).await
+}
+
+/// Runs the service, or nothing but its gateway, until it is told to stop.
+pub(super) async fn serve(config: Config, fold: bool) -> anyhow::Result<ExitCode> {
+    let reload = reload_on_signal();
+    let app = if fold { start(&config, reload).await? } else { start_gateway(&config, reload).await? };
     stop_on_signal(app.stop_token());
     let result = app.join().await;
     if let Err(error) = result {

@@ -256,7 +256,11 @@ pub fn again<L: Lookup>(row: &Row, lookup: &L, settings: &Settings) -> Result<Ve
 }
 
 /// The record of a key as the line at `position` left it: what the next change of that key found, else what it is now.
-fn left_behind<L: Lookup>(position: Position, id: KeyId, lookup: &L) -> Result<Option<KeyState>, Unreadable> {
+pub(super) fn left_behind<L: Lookup>(
+    position: Position,
+    id: KeyId,
+    lookup: &L,
+) -> Result<Option<KeyState>, Unreadable> {
     let Some(now) = lookup.key(id) else { return Ok(None) };
     let change = |row: &Row| match &row.entry {
         Entry::Event(r) => {

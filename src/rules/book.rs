@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::watch;
+
 use super::RulesInForce;
 use crate::domain::decide::{Decided, Judge};
 use crate::domain::decision::Fate;
@@ -20,6 +22,7 @@ pub struct RuleBook {
     current: RulesInForce,
     earlier: HashMap<Arc<str>, Earlier>,
     unstored: Option<RuleTexts>,
+    told: Option<watch::Sender<RuleSet>>,
 }
 
 /// A set that was in force. Compiled when somebody asks, which is seldom.
@@ -47,18 +50,24 @@ impl RuleBook {
                 return None;
             }
         };
-        Some(RuleBook { current, earlier: earlier(kept), unstored: None })
+        Some(RuleBook { current, earlier: earlier(kept), unstored: None, told: None })
     }
 
     /// Begins with a set that holds behind `from`; the next commit stores it.
     pub fn begin(set: RuleSet, from: Position, kept: Vec<RuleTexts>) -> RuleBook {
         let unstored = Some(RuleTexts::of(&set, from));
-        RuleBook { current: RulesInForce::new(set), earlier: earlier(kept), unstored }
+        RuleBook { current: RulesInForce::new(set), earlier: earlier(kept), unstored, told: None }
     }
 
     /// The set in force.
     pub fn current(&self) -> &RulesInForce {
         &self.current
+    }
+
+    /// Tells which set is in force, now and whenever it changes.
+    pub fn announce(&mut self, to: watch::Sender<RuleSet>) {
+        to.send_replace(self.current.set().clone());
+        self.told = Some(to);
     }
 
     /// A set that the store does not have yet.
@@ -92,6 +101,9 @@ impl RuleBook {
             Ok(set) => {
                 tracing::info!(rules = set.short_hash(), before = &**self.current.short(), %position, "the rules have changed");
                 let texts = RuleTexts::of(&set, position);
+                if let Some(told) = &self.told {
+                    told.send_replace(set.clone());
+                }
                 let before = std::mem::replace(&mut self.current, RulesInForce::new(set));
                 let old = RuleTexts::of(before.set(), position);
                 self.earlier.insert(

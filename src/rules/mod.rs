@@ -16,13 +16,13 @@ use std::path::Path;
 pub use book::RuleBook;
 pub use force::RulesInForce;
 
-use crate::domain::rules::{Problem, RuleSet};
-use crate::shipyard;
+use crate::domain::rules::RuleSet;
+use crate::shipyard::{RuleFiles, WrongRules};
 
 /// The rules of a `shipyard` folder before the ones in the binary.
 ///
 /// # Errors
 /// Every mistake of every file.
-pub fn load(shipyard_dir: &Path) -> Result<RuleSet, Vec<Problem>> {
-    RuleSet::with_builtin(&shipyard::load(shipyard_dir)?)
+pub fn load(shipyard_dir: &Path) -> Result<RuleSet, WrongRules> {
+    RuleFiles::read(shipyard_dir).compile()
 }

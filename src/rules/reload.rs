@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::publish::{is_last, publish};
@@ -21,8 +21,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Where rules come from while the service runs.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The `shipyard` folder; none where rules never change.
-    pub dir: Option<PathBuf>,
+    /// The `shipyard` folder.
+    pub dir: PathBuf,
     /// Asks for a look at once.
     pub ask: Arc<Notify>,
 }
@@ -58,7 +58,7 @@ impl Reloading {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut loaded = self.given.clone();
         let mut wanted = Some(Wanted { set: loaded.clone(), changed: false });
-        let mut seen = self.look().await;
+        let mut seen = self.source.look().await;
         let mut before = seen.clone();
         let mut waits = Backoff::broker().waits();
         loop {
@@ -89,21 +89,18 @@ impl Reloading {
                 () = self.source.ask.notified() => true,
                 () = tokio::time::sleep(wait) => false,
             };
-            let now = self.look().await;
+            let now = self.source.look().await;
             let settled = now != seen && now == before;
             before.clone_from(&now);
             if !asked && !settled {
                 continue;
             }
             seen = now;
-            match self.load().await {
-                Ok(set) if !asked && set.hash() == loaded.hash() => {}
-                Ok(set) => {
-                    loaded = set.clone();
-                    wanted = Some(Wanted { set, changed: true });
-                    waits.reset();
-                }
-                Err(problems) => broken(&problems),
+            let Some(set) = self.source.load().await else { continue };
+            if asked || set.hash() != loaded.hash() {
+                loaded = set.clone();
+                wanted = Some(Wanted { set, changed: true });
+                waits.reset();
             }
         }
     }
@@ -148,19 +145,37 @@ impl Reloading {
             Err(error) => tracing::warn!(%error, "cannot see whether the stream holds all subjects of the rules"),
         }
     }
+}
 
+impl Source {
     async fn look(&self) -> Look {
-        let Some(dir) = self.source.dir.clone() else { return Look::new() };
+        let dir = self.dir.clone();
         tokio::task::spawn_blocking(move || look(&dir)).await.unwrap_or_default()
     }
 
-    async fn load(&self) -> Result<RuleSet, Vec<Problem>> {
-        let Some(dir) = self.source.dir.clone() else { return Ok(self.given.clone()) };
-        let loading = tokio::task::spawn_blocking(move || super::load(&dir));
-        loading.await.unwrap_or_else(|e| {
-            let message = format!("the rules were not read to their end: {e}");
-            Err(vec![Problem { file: "rules".into(), line: 0, column: 0, message, suggestion: None }])
-        })
+    /// Reads and compiles; what is broken is said and counted.
+    async fn load(&self) -> Option<RuleSet> {
+        let dir = self.dir.clone();
+        match tokio::task::spawn_blocking(move || super::load(&dir)).await {
+            Ok(Ok(set)) => return Some(set),
+            Ok(Err(wrong)) => broken(&wrong.0),
+            Err(error) => {
+                metrics::reload_failed();
+                tracing::error!(%error, "the rules were not read to their end, those before stay in force");
+            }
+        }
+        None
+    }
+}
+
+/// Where there is no fold in this process: the rules are those of the files, read again when asked to.
+pub async fn follow(source: Source, rules: watch::Sender<RuleSet>) {
+    loop {
+        source.ask.notified().await;
+        if let Some(set) = source.load().await {
+            tracing::info!(rules = set.short_hash(), "the rules have been read");
+            rules.send_replace(set);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod broker_auth;
 mod disk;
 mod duplicates;
 mod forms;
+mod gateway;
 mod issues;
 mod kill_loop;
 mod refusals;

@@ -374,13 +374,14 @@ async fn the_readmes_rule_works_and_its_new_subject_widens_a_stream_of_ours() {
     write(&world.folder("shipyard"), "team.yaml", example);
     world.service().signal("-HUP");
     loaded_sets(&world, 3).await;
-    let deploy = |id: &str, state: &str| {
-        Keptn::new("acme.deploy.ended").id(id).data("state", state).data("app", "cart").data("env", "prod").run(id)
+    let night = |id: &str, state: &str| {
+        let event = Keptn::new("com.example.nightly.finished").id(id).run(id);
+        event.data("state", state).data("job", "soak").data("team", "shop")
     };
-    assert_eq!(world.fold(deploy("a1", "timeout").at(1)).await["rule"], "acme-deploy");
-    assert_eq!(world.only_issue("resourceName=cart").await["title"], "Deployment failed: cart");
-    world.fold(deploy("a2", "done").at(2)).await;
-    assert_eq!(world.only_issue("resourceName=cart").await["state"], "RESOLVED");
+    assert_eq!(world.fold(night("a1", "timed out").at(1)).await["rule"], "nightly");
+    assert_eq!(world.only_issue("resourceName=soak").await["title"], "Nightly soak: timed out");
+    world.fold(night("a2", "ok").at(2)).await;
+    assert_eq!(world.only_issue("resourceName=soak").await["state"], "RESOLVED");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ pub use tasks::TaskNames;
 pub(crate) const REPLAY: &str = "shipwatchreplay";
 
 /// Why such an event decides nothing.
-const REPLAYED: &str = "marked as a replay, which causes nothing";
+pub(super) const REPLAYED: &str = "marked as a replay, which causes nothing";
 
 /// Says what an event means. The rules in force, and those that were in force earlier.
 pub trait Judge {
@@ -83,6 +83,8 @@ pub struct Incoming {
     pub verdict: Verdict,
     /// The JSON as it came, or the unreadable bytes.
     pub payload: Bytes,
+    /// Where the publisher waits to be told what became of it.
+    pub tell: Option<Box<str>>,
 }
 
 /// Everything one event leads to. Committed as a whole.
@@ -116,7 +118,7 @@ pub fn decide<L: Lookup, J: Judge>(
     settings: &Settings,
     memory: &Memory,
 ) -> Result<Decided, Unreadable> {
-    let Incoming { position, stream_time, subject, form, event, verdict, payload } = incoming;
+    let Incoming { position, stream_time, subject, form, event, verdict, payload, .. } = incoming;
     let case = Case { position, stream_time, lookup, judge, settings };
     let (written, effect, event) = match event {
         Err(reason) => {

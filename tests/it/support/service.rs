@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use serde_json::Value;
 
-use super::eventually;
+use super::{Gateway, eventually};
 
 /// The HTTP client of all stories. Its TLS library wants a provider even where nothing is encrypted.
 static HTTP: LazyLock<()> = LazyLock::new(|| {
@@ -60,13 +60,19 @@ impl Shipwatch {
         let mut service = Shipwatch::start(command);
         let log = Arc::clone(&service.log);
         let addr = eventually("the query endpoint listens", async || {
-            let found = log.lock().unwrap().iter().find_map(|line| listen_address(line));
+            let found = log.lock().unwrap().iter().find_map(|line| listen_address(line, "query endpoint listening"));
             service.assert_running(found.is_some());
             found
         })
         .await;
         service.base = format!("http://{addr}");
         service
+    }
+
+    /// Waits until its gateway listens, and gives a client of it.
+    pub async fn gateway(&self) -> Gateway {
+        let line = self.logged(&["gateway listening"]).await;
+        Gateway::at(&listen_address(&line, "gateway listening").unwrap())
     }
 
     /// Starts it and waits for nothing.
@@ -237,9 +243,9 @@ impl Drop for Shipwatch {
     }
 }
 
-/// The address in the line `query endpoint listening`, in text and JSON logs alike.
-fn listen_address(line: &str) -> Option<String> {
-    let (_, rest) = line.contains("query endpoint listening").then(|| line.split_once("127.0.0.1:"))??;
+/// The address in the line with these words, in text and JSON logs alike.
+fn listen_address(line: &str, words: &str) -> Option<String> {
+    let (_, rest) = line.contains(words).then(|| line.split_once("127.0.0.1:"))??;
     let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
     Some(format!("127.0.0.1:{port}"))
 }
