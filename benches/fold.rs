@@ -17,7 +17,7 @@ use shipwatch::domain::row::{Entry, Head};
 use shipwatch::domain::rules::{RuleSet, Verdict};
 use shipwatch::domain::stream::{Reached, StreamIdentity};
 use shipwatch::domain::time::Time;
-use shipwatch::pipeline::RulesInForce;
+use shipwatch::rules::RuleBook;
 use shipwatch::store::{Options, Store};
 
 /// As in the binary.
@@ -46,7 +46,7 @@ fn run(name: &str, make: fn(usize) -> (String, String), replies: bool) {
     let dir = tempfile::tempdir().expect("a folder");
     let mut store = Store::open(dir.path(), Options::default()).expect("a store");
     let rules = RuleSet::builtin();
-    let in_force = RulesInForce::new(rules.clone());
+    let in_force = RuleBook::begin(rules.clone(), Position::new(0, 0), Vec::new());
     let settings = Settings {
         tasks: TaskNames::default(),
         issue_events: if replies { vec![ChangeKind::Opened] } else { Vec::new() },

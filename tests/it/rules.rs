@@ -384,6 +384,49 @@ async fn the_readmes_rule_works_and_its_new_subject_widens_a_stream_of_ours() {
     assert_eq!(world.only_issue("resourceName=soak").await["state"], "RESOLVED");
 }
 
+const LUNCH: &str = "apiVersion: shipwatch.dev/v1
+kind: RuleSet
+metadata: {name: lunch}
+rules:
+  - name: lunch
+    webhook: {name: lunch, required: {failure: [dish], success: [dish]}}
+    on: [dev.shipwatch.webhook.lunch.*]
+    outcome:
+      failure: [{match: {type: \"*.failure\"}}]
+      success: [{match: {type: \"*.success\"}}]
+    scope: {resourceType: dish, resourceName: \"{{ data.dish }}\", resourceNamespace: \"{{ data.namespace }}\"}
+    issue: {title: \"No {{ data.dish }}\"}
+";
+
+#[tokio::test]
+async fn a_webhook_of_reloaded_rules_is_served() {
+    let world = World::with_config("gateway: {listen: '127.0.0.1:0'}\n").await;
+    let body = json!({"dish": "soup", "namespace": "canteen"});
+    let gateway = world.service().gateway().await;
+    // One more without a fold: it has only the files to go by.
+    let mut alone = world.command("nothing");
+    alone.arg("--no-fold");
+    let alone = Shipwatch::start(alone);
+    let other = alone.gateway().await;
+    eventually("it is ready", async || (other.send("GET", "/readyz", &[], "").await.status == 200).then_some(())).await;
+    assert_eq!(gateway.hook("lunch-failure", &body).await.status, 404);
+    assert_eq!(other.hook("lunch-failure", &body).await.status, 404);
+    write(&world.folder("shipyard"), "lunch.yaml", LUNCH);
+    world.service().signal("-HUP");
+    let answer = eventually("the webhook is served", async || {
+        let answer = gateway.hook("lunch-failure", &body).await;
+        (answer.status != 404).then_some(answer)
+    })
+    .await;
+    assert_eq!((answer.status, &answer.json["issue"]["title"]), (200, &json!("No soup")), "{answer:?}");
+    alone.signal("-HUP");
+    eventually("the webhook is served there as well", async || {
+        (other.hook("lunch-success", &body).await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(world.only_issue("").await["state"], "RESOLVED");
+}
+
 #[tokio::test]
 async fn a_foreign_stream_is_left_alone_and_said_what_it_lacks() {
     let nats = Nats::start().await;
