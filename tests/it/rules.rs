@@ -384,6 +384,21 @@ async fn the_readmes_rule_works_and_its_new_subject_widens_a_stream_of_ours() {
     assert_eq!(world.only_issue("resourceName=soak").await["state"], "RESOLVED");
 }
 
+#[tokio::test]
+async fn without_the_right_to_look_into_the_stream_rules_still_change() {
+    let config = r#"authorization { users: [{user: u, password: p,
+        permissions: {publish: {deny: ["$JS.API.STREAM.MSG.GET.>", "$JS.API.DIRECT.GET.>"]}}}, {user: admin, password: p}] }
+        no_auth_user: admin
+"#;
+    let world = World::on(Nats::with_config(config).await, Some("nats: {user: u, password: p}\n")).await;
+    world.service().logged(&["warn", "the fold begins with those of this start"]).await;
+    world.fold(failure("e1")).await;
+    write(&world.folder("shipyard"), "team.yaml", &rule("ours"));
+    world.service().signal("-HUP");
+    loaded_sets(&world, 2).await;
+    assert_eq!(world.fold(failure("e2")).await["rule"], "ours");
+}
+
 const LUNCH: &str = "apiVersion: shipwatch.dev/v1
 kind: RuleSet
 metadata: {name: lunch}
