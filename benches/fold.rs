@@ -27,16 +27,24 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[path = "support/events.rs"]
 mod events;
 
-const GROUP: usize = 1024;
-const GROUPS: usize = 60;
+const EVENTS: usize = 60 * 1024;
+
+/// Events of a group, `BENCH_GROUP`.
+fn size() -> usize {
+    std::env::var("BENCH_GROUP").ok().and_then(|n| n.parse().ok()).unwrap_or(1024)
+}
 
 fn main() {
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
     println!(
-        "{:<10} {:>8} {:>8} {:>8}   us of processor time an event, medians over groups of {GROUP}",
-        "", "decode", "decide", "commit"
+        "{:<10} {:>8} {:>8} {:>8}   us of processor time an event, medians over groups of {}",
+        "",
+        "decode",
+        "decide",
+        "commit",
+        size()
     );
     run("finished", events::finished, false);
     run("triggers", events::trigger, true);
@@ -57,8 +65,9 @@ fn run(name: &str, make: fn(usize) -> (String, String), replies: bool) {
     let mut sequence = 0;
     let mut spent: [Vec<Duration>; 3] = Default::default();
     let mut back: Vec<(String, Bytes)> = Vec::new();
-    for group in 0..GROUPS {
-        let fresh = (0..GROUP).map(|i| make(group * GROUP + i)).map(|(s, b)| (s, Bytes::from(b)));
+    let size = size();
+    for group in 0..EVENTS / size {
+        let fresh = (0..size).map(|i| make(group * size + i)).map(|(s, b)| (s, Bytes::from(b)));
         let messages: Vec<Message> = back
             .drain(..)
             .chain(fresh)
@@ -90,7 +99,7 @@ fn run(name: &str, make: fn(usize) -> (String, String), replies: bool) {
     print!("{name:<10}");
     for all in &mut spent {
         all.sort_unstable();
-        print!(" {:>8.1}", all[all.len() / 2].as_secs_f64() * 1e6 / GROUP as f64);
+        print!(" {:>8.1}", all[all.len() / 2].as_secs_f64() * 1e6 / size as f64);
     }
     println!();
 }

@@ -61,7 +61,7 @@ pub struct Pipeline {
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Stream sequence folded last.
-    pub folded: AtomicU64,
+    pub folded: Arc<AtomicU64>,
     /// Messages that the stream holds behind it.
     pub lag: AtomicU64,
 }

@@ -189,7 +189,7 @@ impl Fold {
                 let row = &decided.row;
                 for message in messages::caused_by(row.stream_time, recorded, event, after, &self.settings) {
                     self.memory.note(row.position, event.context.as_deref(), &message);
-                    due.push(Due { of: row.position, message });
+                    due.push(Due::new(row.position, message));
                 }
             }
         }
@@ -230,7 +230,7 @@ impl Fold {
                 continue;
             };
             let made = messages::again(&row, &staged, &self.settings)?;
-            let due = made.into_iter().map(|message| Due { of: position, message });
+            let due = made.into_iter().map(|message| Due::new(position, message));
             let _ = self.due.blocking_send(due.collect());
         }
         Ok(())
