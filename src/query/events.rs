@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State as From};
+use axum::extract::{RawQuery, State as From};
 use axum::response::Response;
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::issues::{List, write};
-use super::params::Params;
+use super::list::{List, json};
+use super::params::{Id, Params};
 use super::{Problem, State};
 use crate::domain::decision::{Decision, Fate};
 use crate::domain::event::{Event, Form};
@@ -105,11 +105,13 @@ fn line(state: &State, row: Row) -> Result<Option<Line>, Problem> {
 fn item(line: Line) -> Value {
     let Line { position, stream_time, outcome, entry, .. } = line;
     let (event, extra) = match entry {
-        Shown::Own { body } => (body, json!({ "why": "published by Shipwatch", "rule": null, "issueId": null })),
+        Shown::Own { body } => {
+            (body, serde_json::json!({ "why": "published by Shipwatch", "rule": null, "issueId": null }))
+        }
         Shown::Recorded(recorded) => {
             let event = serde_json::from_slice(&recorded.payload).unwrap_or(Value::Null);
             let d = &recorded.decision;
-            let extra = json!({
+            let extra = serde_json::json!({
                 "why": d.why, "rule": d.rule, "issueId": issue_id(d), "subject": recorded.subject, "form": recorded.form,
             });
             (event, extra)
@@ -188,8 +190,9 @@ pub async fn list(From(state): From<State>, RawQuery(query): RawQuery) -> Result
             Some(read)
         }
     };
-    let found = tokio::task::spawn_blocking(move || scan(&state, &wanted, limit, offset, after)).await;
-    Ok(write(&found.map_err(|_| Problem::internal())??))
+    let offset = if after.is_some() { 0 } else { offset };
+    let found = state.reading(move |state| scan(state, &wanted, limit, offset, after)).await?;
+    Ok(json(&found))
 }
 
 fn scan(
@@ -262,7 +265,6 @@ fn by_context(
     let more = lines.len() > start + limit;
     let page: Vec<Line> = lines.into_iter().skip(start).take(limit).collect();
     let next_cursor = page.last().filter(|_| more).map(|l| l.position.to_string());
-    let offset = if after.is_some() { 0 } else { offset };
     Ok(List { data: page.into_iter().map(item).collect(), total, limit, offset, next_cursor })
 }
 
@@ -385,13 +387,13 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
     responses((status = 200, body = DecisionView), (status = 404, body = Problem)))]
 pub async fn one(
     From(state): From<State>,
-    Path(id): Path<String>,
+    Id(id): Id,
     RawQuery(query): RawQuery,
 ) -> Result<Json<DecisionView>, Problem> {
     let params = Params::read(query.as_deref(), &["source"])?;
     let source = params.one(&["source"]).map(|(_, s)| s.to_owned());
-    let found = tokio::task::spawn_blocking(move || find(&state, &id, source.as_deref())).await;
-    Ok(Json(found.map_err(|_| Problem::internal())??))
+    let found = state.reading(move |state| find(state, &id, source.as_deref())).await?;
+    Ok(Json(found))
 }
 
 fn find(state: &State, id: &str, source: Option<&str>) -> Result<DecisionView, Problem> {
@@ -471,15 +473,12 @@ pub async fn parked(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
             Some(Position::parse(text).ok_or_else(|| Problem::parameter(name, "is not a nextCursor of a list"))?)
         }
     };
-    let list = tokio::task::spawn_blocking(move || -> Result<List<ParkedView>, Problem> {
+    let list = state.reading(move |state| {
         let total = state.reader.parked_len();
         let mut data = Vec::new();
         let mut more = false;
         let skip = if after.is_some() { 0 } else { offset };
-        let positions = state.reader.parked().rev().filter(|p| match (p, after) {
-            (Ok(p), Some(after)) => *p < after,
-            _ => true,
-        });
+        let positions = state.reader.parked_before(after);
         for position in positions.skip(skip) {
             if data.len() == limit {
                 more = true;
@@ -490,16 +489,15 @@ pub async fn parked(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
         let next_cursor = data.last().filter(|_| more).map(|p: &ParkedView| p.id.clone());
         Ok(List { data, total, limit, offset: skip, next_cursor })
     });
-    Ok(write(&list.await.map_err(|_| Problem::internal())??))
+    Ok(json(&list.await?))
 }
 
 /// One parked message.
 #[utoipa::path(get, path = "/api/v1/parked/{id}", tag = "events", params(("id" = String, Path)),
     responses((status = 200, body = ParkedView), (status = 404, body = Problem)))]
-pub async fn parked_one(From(state): From<State>, Path(id): Path<String>) -> Result<Json<ParkedView>, Problem> {
+pub async fn parked_one(From(state): From<State>, Id(id): Id) -> Result<Json<ParkedView>, Problem> {
     let missing = || Problem::not_found("Parked message not found", format!("nothing is parked under {id:?}"));
     let position = Position::parse(&id).ok_or_else(missing)?;
-    let is_parked = state.reader.parked().any(|p| p.is_ok_and(|p| p == position));
-    let row = if is_parked { state.reader.line(position)? } else { None };
+    let row = if state.reader.is_parked(position)? { state.reader.line(position)? } else { None };
     row.and_then(parked_view).map(Json).ok_or_else(missing)
 }

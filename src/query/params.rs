@@ -1,8 +1,22 @@
 //! Query parameters: every value checked, every unknown name refused with a suggestion.
 
-use crate::domain::time::Time;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 
 use super::Problem;
+use crate::domain::time::Time;
+
+/// The part of the path that names one thing.
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Id, Problem> {
+        let read = Path::<String>::from_request_parts(parts, state).await;
+        read.map(|Path(id)| Id(id)).map_err(|error| Problem::bad("bad path", error.body_text()))
+    }
+}
 
 /// The parameters of one request.
 pub struct Params {
@@ -24,8 +38,8 @@ impl Params {
             return Err(Problem::bad("too many parameters", format!("{} are given, {MOST} are read", pairs.len())));
         }
         for (name, _) in &pairs {
-            let fits = |k: &&str| k == &name || (k.ends_with('.') && name.starts_with(*k) && name.len() > k.len());
-            if !known.iter().any(|k| fits(&k)) && !HARMLESS.contains(&name.as_str()) {
+            let fits = |k: &&str| *k == name || (k.ends_with('.') && name.starts_with(*k) && name.len() > k.len());
+            if !known.iter().any(fits) && !HARMLESS.contains(&name.as_str()) {
                 let near = known.iter().map(|k| (strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase()), k));
                 let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);
                 let details = match near {
@@ -48,6 +62,11 @@ impl Params {
     pub fn many(&self, name: &str) -> Vec<String> {
         let values = self.pairs.iter().filter(|(n, _)| n == name).flat_map(|(_, v)| v.split(','));
         values.map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned).take(MOST).collect()
+    }
+
+    /// All values of a parameter that may hold commas.
+    pub fn whole(&self, name: &str) -> Vec<String> {
+        self.pairs.iter().filter(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.clone()).collect()
     }
 
     /// All values of a parameter that is a word of a closed list.

@@ -6,7 +6,6 @@ mod expiry;
 mod postings;
 mod reader;
 mod record;
-pub mod select;
 mod space;
 mod staged;
 

@@ -6,7 +6,7 @@ use parking_lot::RwLockReadGuard;
 
 use super::catalog::Catalog;
 use super::space::{self, JOURNAL, PARKED, key};
-use super::{Error, Shared, journal_key, position_of, record};
+use super::{Error, Shared, journal_key, parked_key, position_of, record};
 use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{KeyState, Scope, ScopeState};
 use crate::domain::lookup::{Lookup, Unreadable};
@@ -92,6 +92,20 @@ impl Reader {
         self.shared.tree.scan_prefix([PARKED]).keys().map(|key| position_of(&key?))
     }
 
+    /// Positions of parked lines before one, newest first.
+    pub fn parked_before(&self, end: Option<Position>) -> impl Iterator<Item = Result<Position, Error>> + '_ {
+        let end = end.map_or_else(|| key(PARKED + 1, &[]), parked_key);
+        self.shared.tree.range(key(PARKED, &[])..end).keys().rev().map(|key| position_of(&key?))
+    }
+
+    /// Whether a line is parked.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn is_parked(&self, position: Position) -> Result<bool, Error> {
+        Ok(self.shared.tree.contains_key(parked_key(position))?)
+    }
+
     /// Positions of lines that may carry a mark, oldest first.
     ///
     /// # Errors
@@ -103,7 +117,7 @@ impl Reader {
 
 impl Lookup for Reader {
     fn key(&self, id: KeyId) -> Option<Arc<KeyState>> {
-        self.catalog().get(id).cloned()
+        self.catalog().get(id)
     }
     fn scope(&self, id: ScopeId) -> Option<Arc<ScopeState>> {
         self.catalog().scope(id).cloned()
