@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::filter::{FILTERS, PAGE, cursor, filter, page};
 use super::list::{List, body_of, bytes, json};
 use super::params::{Id, Params};
-use super::views::Views;
+use super::views::view;
 use super::{Problem, State};
 use crate::domain::ids::KeyId;
 use crate::domain::issue::{IssueType, KeyState, Severity, State as IssueState, View};
@@ -46,8 +46,7 @@ pub async fn list(From(state): From<State>, RawQuery(query): RawQuery) -> Result
     let (list, version) = {
         let catalog = state.reader.catalog();
         let selection = catalog.select(&filter, &page);
-        let mut views = Views::new(&catalog);
-        let data = selection.issues.iter().filter_map(|s| views.of(s)).collect();
+        let data = selection.issues.iter().filter_map(|state| view(&catalog, state)).collect();
         let next_cursor = selection.next.map(|key| cursor(page.order, key));
         let list = List::<View> { data, total: selection.total, limit: page.limit, offset: page.offset, next_cursor };
         (list, catalog.version())
@@ -116,6 +115,6 @@ pub(super) fn find(state: &State, text: &str, params: &Params) -> Result<Arc<Key
 pub async fn one(From(state): From<State>, Id(id): Id, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let params = Params::read(query.as_deref(), &["namespace"])?;
     let found = find(&state, &id, &params)?;
-    let view = Views::new(&state.reader.catalog()).of(&found);
+    let view = view(&state.reader.catalog(), &found);
     view.map(|v| json(&v)).ok_or_else(Problem::internal)
 }

@@ -38,7 +38,10 @@ impl Params {
             return Err(Problem::bad("too many parameters", format!("{} are given, {MOST} are read", pairs.len())));
         }
         for (name, _) in &pairs {
-            let fits = |k: &&str| *k == name || (k.ends_with('.') && name.starts_with(*k) && name.len() > k.len());
+            let fits = |k: &&str| match k.strip_suffix('.') {
+                Some(_) => name.len() > k.len() && name.starts_with(*k),
+                None => *k == name,
+            };
             if !known.iter().any(fits) && !HARMLESS.contains(&name.as_str()) {
                 let near = known.iter().map(|k| (strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase()), k));
                 let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);

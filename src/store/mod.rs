@@ -325,4 +325,4 @@ fn parked_key(position: Position) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -21,7 +21,7 @@ fn reached(sequence: u64) -> Reached {
 }
 
 /// Folds payloads in groups of `size`, the n-th at minute n times `step`.
-fn fold(store: &mut Store, payloads: &[String], size: usize, step: i64) {
+pub(crate) fn fold(store: &mut Store, payloads: &[String], size: usize, step: i64) {
     let mut sequence = store.progress().map_or(0, |r| r.sequence);
     for group in payloads.chunks(size) {
         let mut staged = store.stage();

@@ -1,7 +1,4 @@
-//! Issues by slot, and the indexes over slots: a bitmap per value of each filter, an order per sort key.
-//!
-//! A slot is a small number that an issue has while it is listed; slots of issues that retention removed are used again,
-//! so that nothing here grows with the numbers, which never are.
+//! The indexes of issues: a bitmap of slots per value of each filter, an order per sort key.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +8,12 @@ use super::RELATED;
 use super::order::{self, Ordered};
 use super::texts::Texts;
 use super::values::{Field, Seed, Values};
-use crate::domain::ids::{KeyId, ScopeId};
+use crate::domain::ids::ScopeId;
 use crate::domain::issue::{Issue, IssueType, Key, KeyState, Severity, State};
 
 /// The issues and their indexes.
 #[derive(Debug, Default)]
 pub struct Listing {
-    pub ids: Vec<KeyId>,
-    free: Vec<u32>,
     pub all: RoaringBitmap,
     pub states: [RoaringBitmap; State::ALL.len()],
     pub severities: [RoaringBitmap; Severity::ALL.len()],
@@ -34,15 +29,6 @@ pub struct Listing {
     pub texts: Texts,
 }
 
-/// The issues related to one, by key; the newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Relations {
-    /// Those that came after it.
-    pub newer: Vec<KeyId>,
-    /// Those that were there before it.
-    pub older: Vec<KeyId>,
-}
-
 impl Listing {
     pub fn len(&self) -> u64 {
         self.all.len()
@@ -52,8 +38,8 @@ impl Listing {
         self.counts[state as usize][severity as usize]
     }
 
-    pub fn numbered(&self, number: u64) -> Option<KeyId> {
-        self.numbers.slot(u128::from(number)).map(|slot| self.ids[slot as usize])
+    pub fn numbered(&self, number: u64) -> Option<u32> {
+        self.numbers.slot(u128::from(number))
     }
 
     pub fn counts_of(&self, seed: &Seed, scope: ScopeId) -> (u64, u64) {
@@ -63,8 +49,9 @@ impl Listing {
         (active, bits.len() - active)
     }
 
-    pub fn related(&self, seed: &Seed, state: &KeyState) -> Relations {
-        let Some(issue) = &state.marks.issue else { return Relations::default() };
+    /// Slots of related issues: those that are newer, those that are older, each the newest first.
+    pub fn related(&self, seed: &Seed, state: &KeyState) -> (Vec<u32>, Vec<u32>) {
+        let Some(issue) = &state.marks.issue else { return Default::default() };
         let mut slots = RoaringBitmap::new();
         let mut add = |value| {
             if let Some(posting) = self.values.get(value) {
@@ -78,34 +65,29 @@ impl Listing {
         let own = u128::from(issue.number);
         let mut numbers: Vec<(u128, u32)> = slots.iter().map(|slot| (self.numbers.key(slot), slot)).collect();
         numbers.sort_unstable_by(|a, b| b.cmp(a));
-        let ids = |side: &mut dyn Iterator<Item = &(u128, u32)>| {
-            side.take(RELATED).map(|(_, slot)| self.ids[*slot as usize]).collect()
-        };
-        Relations {
-            newer: ids(&mut numbers.iter().filter(|(number, _)| *number > own)),
-            older: ids(&mut numbers.iter().filter(|(number, _)| *number < own)),
-        }
+        let newer = numbers.iter().filter(|(number, _)| *number > own).take(RELATED).map(|(_, slot)| *slot);
+        let older = numbers.iter().filter(|(number, _)| *number < own).take(RELATED).map(|(_, slot)| *slot);
+        (newer.collect(), older.collect())
     }
 
     /// Brings the indexes from one record of a key to the next; only what differs is touched.
-    pub fn put(&mut self, seed: &Seed, id: KeyId, old: Option<&KeyState>, new: Option<&KeyState>) {
+    pub fn put(&mut self, seed: &Seed, slot: u32, old: Option<&KeyState>, new: Option<&KeyState>) {
         let was = old.and_then(|s| s.marks.issue.as_ref().map(|i| (s, i)));
         let is = new.and_then(|s| s.marks.issue.as_ref().map(|i| (s, i)));
         match (was, is) {
-            (Some((_, a)), Some((_, b))) if a.number == b.number => self.change(seed, a, b),
+            (Some((_, a)), Some((_, b))) if a.number == b.number => self.change(seed, slot, a, b),
             _ => {
                 if let Some((state, issue)) = was {
-                    self.unlist(seed, &state.key, issue);
+                    self.unlist(seed, slot, &state.key, issue);
                 }
                 if let Some((state, issue)) = is {
-                    self.list(seed, id, &state.key, issue);
+                    self.list(seed, slot, &state.key, issue);
                 }
             }
         }
     }
 
-    fn change(&mut self, seed: &Seed, a: &Issue, b: &Issue) {
-        let Some(slot) = self.numbers.slot(u128::from(b.number)) else { return };
+    fn change(&mut self, seed: &Seed, slot: u32, a: &Issue, b: &Issue) {
         if (a.state, a.severity) != (b.state, b.severity) {
             self.count_word(a, slot, false);
             self.count_word(b, slot, true);
@@ -133,12 +115,7 @@ impl Listing {
         self.texts.put(slot, Some((&a.title, &a.description)), Some((&b.title, &b.description)));
     }
 
-    fn list(&mut self, seed: &Seed, id: KeyId, key: &Key, issue: &Issue) {
-        let slot = self.free.pop().unwrap_or(self.ids.len() as u32);
-        match self.ids.get_mut(slot as usize) {
-            Some(free) => *free = id,
-            None => self.ids.push(id),
-        }
+    fn list(&mut self, seed: &Seed, slot: u32, key: &Key, issue: &Issue) {
         self.all.insert(slot);
         self.numbers.insert(u128::from(issue.number), slot);
         self.detected.insert(order::key(issue.detected_at, issue.number), slot);
@@ -152,8 +129,7 @@ impl Listing {
         }
     }
 
-    fn unlist(&mut self, seed: &Seed, key: &Key, issue: &Issue) {
-        let Some(slot) = self.numbers.slot(u128::from(issue.number)) else { return };
+    fn unlist(&mut self, seed: &Seed, slot: u32, key: &Key, issue: &Issue) {
         self.all.remove(slot);
         self.numbers.remove(u128::from(issue.number));
         self.detected.remove(order::key(issue.detected_at, issue.number));
@@ -167,7 +143,6 @@ impl Listing {
                 self.namespaces.remove(&*key.namespace);
             }
         }
-        self.free.push(slot);
     }
 
     /// All values that are not in a listing of their own.

@@ -21,11 +21,19 @@ use listing::Listing;
 use records::Records;
 use values::{Hashed, Seed};
 
-pub use listing::Relations;
 pub use values::Field;
 
 /// Relations shown of one issue in each direction, at most; the newest are shown.
 pub const RELATED: usize = 50;
+
+/// The issues related to one, the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Relations {
+    /// Those that came after it.
+    pub newer: Vec<Arc<KeyState>>,
+    /// Those that were there before it.
+    pub older: Vec<Arc<KeyState>>,
+}
 
 /// Everything but the journal.
 #[derive(Debug, Default)]
@@ -61,7 +69,7 @@ impl Catalog {
 
     /// The key of the issue with this number.
     pub fn numbered(&self, number: u64) -> Option<KeyId> {
-        self.listing.numbered(number)
+        self.listing.numbered(number).and_then(|slot| self.records.id(slot))
     }
 
     /// All scopes with these three parts, whatever their project and stage.
@@ -86,7 +94,9 @@ impl Catalog {
 
     /// Issues related to one: of the same scope, or of the same `shkeptncontext` where it has one.
     pub fn related(&self, state: &KeyState) -> Relations {
-        self.listing.related(&self.seed, state)
+        let (newer, older) = self.listing.related(&self.seed, state);
+        let of = |slots: Vec<u32>| slots.into_iter().filter_map(|slot| self.records.at(slot)).collect();
+        Relations { newer: of(newer), older: of(older) }
     }
 
     /// Grows with every change, so that what was made of one version need not be made again.
@@ -97,8 +107,17 @@ impl Catalog {
     /// Inserts, replaces or removes a key.
     pub fn put(&mut self, id: KeyId, state: Option<Arc<KeyState>>) {
         self.version += 1;
-        let old = self.records.put(id, state.clone());
-        self.listing.put(&self.seed, id, old.as_deref(), state.as_deref());
+        match state {
+            Some(state) => {
+                let (slot, old) = self.records.put(id, state.clone());
+                self.listing.put(&self.seed, slot, old.as_deref(), Some(&state));
+            }
+            None => {
+                if let Some((slot, old)) = self.records.remove(id) {
+                    self.listing.put(&self.seed, slot, Some(&old), None);
+                }
+            }
+        }
     }
 
     /// Inserts, replaces or removes a scope.

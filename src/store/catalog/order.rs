@@ -118,19 +118,25 @@ impl Ordered {
         if range.is_empty() {
             return RoaringBitmap::new();
         }
-        // Cheap where few lie inside, or few outside; else the keys of all are compared.
+        // Cheap where few lie inside; else the keys of all are compared.
         let most = (among.len() / 16).max(64) as usize;
-        if let Some(inside) = gather(self.set.range(range.clone()), most) {
-            return inside & among;
+        let inside = self.set.range(range.clone()).map(|(_, slot)| *slot).take(most + 1);
+        let mut inside: Vec<u32> = inside.collect();
+        if inside.len() <= most {
+            inside.sort_unstable();
+            return RoaringBitmap::from_iter(inside) & among;
         }
-        let before = gather(self.set.range(..range.start()), most);
-        let behind = gather(self.set.range((Bound::Excluded(*range.end()), Bound::Unbounded)), most);
-        if let (Some(before), Some(behind)) = (before, behind) {
-            return among - (before | behind);
-        }
-        let fits = among.iter().filter(|slot| range.contains(&self.key(*slot)));
-        fits.collect()
+        let words = self.keys.chunks(64).map(|keys| {
+            keys.iter().enumerate().fold(0, |word, (bit, key)| word | u64::from(range.contains(key)) << bit)
+        });
+        bits(words) & among
     }
+}
+
+/// A bitmap from its words, 64 slots each.
+pub fn bits(words: impl Iterator<Item = u64>) -> RoaringBitmap {
+    let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    RoaringBitmap::from_lsb0_bytes(0, &bytes)
 }
 
 fn walk<'a>(
@@ -156,18 +162,6 @@ fn walk<'a>(
         }
     }
     Some(found)
-}
-
-fn gather<'a>(entries: impl Iterator<Item = (&'a u128, &'a u32)>, most: usize) -> Option<RoaringBitmap> {
-    let mut slots = Vec::new();
-    for (_, slot) in entries {
-        if slots.len() == most {
-            return None;
-        }
-        slots.push(*slot);
-    }
-    slots.sort_unstable();
-    Some(slots.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl Catalog {
                 (severity as u128) << NUMBER | listing.numbers.key(*slot)
             }
         });
-        let issues = slots.iter().filter_map(|slot| self.get(listing.ids[*slot as usize])).collect();
+        let issues = slots.iter().filter_map(|slot| self.records.at(*slot)).collect();
         Selection { issues, total: fit.len(), next }
     }
 
@@ -221,8 +221,7 @@ impl Catalog {
         }
         let mut room = String::new();
         let mut fits = |slot: &u32| {
-            let id = self.listing.ids[*slot as usize];
-            self.records.texts(id, |title, description| needle.is_in(title, description, &mut room)).unwrap_or(false)
+            self.records.texts(*slot, |title, description| needle.is_in(title, description, &mut room)).unwrap_or(false)
         };
         if among.len() <= FEW {
             return among.iter().filter(|slot| fits(slot)).collect();
@@ -512,9 +511,7 @@ pub(super) mod tests {
                 };
                 let (older, newer): (Vec<u64>, Vec<u64>) = all.values().filter(related).map(number).partition(|m| m < n);
                 let relations = catalog.related(state);
-                let numbers = |ids: &[crate::domain::ids::KeyId]| -> Vec<u64> {
-                    ids.iter().map(|id| number(&catalog.get(*id).unwrap())).collect()
-                };
+                let numbers = |states: &[Arc<KeyState>]| -> Vec<u64> { states.iter().map(number).collect() };
                 prop_assert_eq!(numbers(&relations.newer), newer.into_iter().rev().take(50).collect::<Vec<_>>());
                 prop_assert_eq!(numbers(&relations.older), older.into_iter().rev().take(50).collect::<Vec<_>>());
                 prop_assert_eq!(catalog.numbered(*n), Some(state.key.id()));

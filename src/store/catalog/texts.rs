@@ -8,6 +8,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
+use super::order::bits;
+
 /// Bits of a signature.
 const COLUMNS: usize = 1024;
 
@@ -163,24 +165,17 @@ impl Texts {
         if columns.is_empty() {
             return None;
         }
-        let mut slots = Vec::new();
-        for (at, words) in self.blocks.iter().enumerate() {
-            let mut may = [u64::MAX; WORDS];
+        let mut may = vec![u64::MAX; self.blocks.len() * WORDS];
+        for (may, words) in may.chunks_mut(WORDS).zip(&self.blocks) {
             for column in &columns {
                 let line = &words[column * WORDS..][..WORDS];
                 may.iter_mut().zip(line).for_each(|(may, word)| *may &= word);
-                if may == [0; WORDS] {
+                if may.iter().all(|word| *word == 0) {
                     break;
                 }
             }
-            for (word, mut bits) in may.into_iter().enumerate() {
-                while bits != 0 {
-                    slots.push((at * BLOCK + word * 64) as u32 + bits.trailing_zeros());
-                    bits &= bits - 1;
-                }
-            }
         }
-        Some(slots.into_iter().collect::<RoaringBitmap>() | &self.long)
+        Some(bits(may.into_iter()) | &self.long)
     }
 }
 
