@@ -20,6 +20,8 @@ pub struct Records {
     /// Writes in order, by their count; the oldest is packed next.
     lately: VecDeque<(u32, u64)>,
     writes: u64,
+    /// Room for packing, so that each packed record is one allocation of its own size.
+    room: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -111,9 +113,12 @@ impl Records {
             let state = Arc::make_mut(state);
             let issue = state.marks.issue.as_mut();
             let texts = issue.map(|i| (std::mem::take(&mut i.title), std::mem::take(&mut i.description)));
-            let packed = postcard::to_allocvec(&(texts.unwrap_or_default(), &*state));
-            let packed = packed.expect("a record can be written, as it was for the disk");
-            *record = Record::Packed(packed.into());
+            let room = std::mem::take(&mut self.room);
+            let packed = postcard::to_extend(&(texts.unwrap_or_default(), &*state), room);
+            let mut packed = packed.expect("a record can be written, as it was for the disk");
+            *record = Record::Packed(packed.as_slice().into());
+            packed.clear();
+            self.room = packed;
         }
     }
 }

@@ -121,7 +121,12 @@ impl Catalog {
         let fit = self.fitting(filter);
         // One more than the page tells whether there is a next one.
         let skip = if page.after.is_some() { 0 } else { page.offset };
-        let span = Span { descending: page.descending, after: page.after, skip, want: page.limit + 1 };
+        let within = match page.order {
+            Order::DetectedAt => keys(filter.detected_since, filter.detected_until),
+            Order::UpdatedAt => keys(filter.updated_since, None),
+            Order::LastSeenAt | Order::Number | Order::Severity => keys(None, None),
+        };
+        let span = Span { descending: page.descending, after: page.after, skip, want: page.limit + 1, within };
         let listing = &self.listing;
         let mut slots = match page.order {
             Order::DetectedAt => listing.detected.page(&fit, span),
@@ -256,7 +261,7 @@ impl Catalog {
                 continue;
             }
             let want = span.want - slots.len();
-            let within = Span { descending: span.descending, after, skip: skip as usize, want };
+            let within = Span { after, skip: skip as usize, want, ..span };
             slots.extend(self.listing.numbers.page(&bits, within));
             skip = 0;
             if slots.len() >= span.want {
@@ -516,6 +521,26 @@ pub(super) mod tests {
                 prop_assert_eq!(numbers(&relations.older), older.into_iter().rev().take(50).collect::<Vec<_>>());
                 prop_assert_eq!(catalog.numbered(*n), Some(state.key.id()));
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_may_be_anything(
+            after in prop_oneof![any::<u128>(), Just(0), Just(u128::MAX), (0i64..20, 0u64..9).prop_map(|(m, n)| super::super::order::key(at(m), n))],
+            filter in filters(),
+            order in 0usize..5,
+            descending in any::<bool>(),
+        ) {
+            let mut catalog = Catalog::default();
+            let writes: Vec<Write> = (1..200).map(|n| (n, (n % 6) as u8, (n % 4) as usize, true, (n % 20) as i64, false)).collect();
+            apply(&mut catalog, &mut BTreeMap::new(), &writes);
+            let page = Page { order: Order::ALL[order], descending, offset: 0, after: None, limit: 1000 };
+            let all = catalog.select(&filter, &page).issues;
+            let behind = catalog.select(&filter, &Page { after: Some(after), ..page }).issues;
+            prop_assert!(all.ends_with(&behind));
+            let first = catalog.select(&filter, &Page { after: Some(after), limit: 3, ..page }).issues;
+            prop_assert!(behind.starts_with(&first));
         }
     }
 
