@@ -77,7 +77,7 @@ fn trigger(i: usize) -> (String, String) {
 
 /// A `finished` of a test, failing or passing.
 fn finished(i: usize) -> (String, String) {
-    let result = if i % 3 == 0 { "pass" } else { "fail" };
+    let result = if i.is_multiple_of(3) { "pass" } else { "fail" };
     let data = format!(
         r#""status":"succeeded","result":"{result}","test":{{"start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:01:00Z"}}"#
     );

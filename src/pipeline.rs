@@ -262,6 +262,7 @@ async fn settle(acker: bus::Acker, mut acks: mpsc::Receiver<bus::Token>) {
         if let Err(error) = acker.ack(token).await {
             tracing::debug!(%error, "a group was not acknowledged and will be delivered again");
         }
+        crash::point("after-ack");
     }
 }
 

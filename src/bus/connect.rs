@@ -19,6 +19,10 @@ use crate::backoff::Backoff;
 /// How long the broker may take to answer a request of the JetStream API.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How long what went out on an earlier connection may still be answered on the new one: either it was buffered and is
+/// sent now, or it was lost and nothing will come.
+const AFTER_RECONNECT: Duration = Duration::from_millis(500);
+
 /// Whether to wait for a broker that does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
@@ -52,6 +56,13 @@ pub(super) struct LinkState {
     pub connected: bool,
     /// Counts connections: what was in flight on an earlier one may be lost.
     pub epoch: u64,
+}
+
+/// Comes back once there is another connection than that of `epoch`.
+pub(super) async fn reconnected(link: &mut watch::Receiver<LinkState>, epoch: u64) {
+    if link.wait_for(|state| state.connected && state.epoch != epoch).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Connects, and with [`Patience::Wait`] waits until a broker answers.
@@ -153,6 +164,7 @@ impl Bus {
             biased;
             answer = self.js.request(subject, body) => answer,
             why = denied => return Err(Error::NotAllowed { what: what.into(), why }.into()),
+            () = self.outlived() => return Err(Error::TimedOut { what: what.into() }.into()),
         };
         match answer {
             Ok(Response::Ok(value)) => Ok(value),
@@ -163,6 +175,16 @@ impl Bus {
                 _ => Error::Broker { what: what.into(), why: error.to_string() },
             }
             .into()),
+        }
+    }
+
+    /// Comes back when what was on its way at this moment has been lost with its connection.
+    pub(super) fn outlived(&self) -> impl Future<Output = ()> + use<> {
+        let mut link = self.link();
+        let epoch = link.borrow().epoch;
+        async move {
+            reconnected(&mut link, epoch).await;
+            tokio::time::sleep(AFTER_RECONNECT).await;
         }
     }
 

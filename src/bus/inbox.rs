@@ -7,8 +7,6 @@
 //! consumer and a broker that was restarted are all the same case.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::Subject;
@@ -17,11 +15,11 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
-use super::connect::{Bus, LinkState};
+use super::connect::{Bus, LinkState, reconnected};
 use super::consumer::{self, Filter};
-use super::reader::{self, Facts, Reader, reconnected};
+use super::reader::{self, Facts, Reader};
 use super::stream;
-use super::{Acker, Error, Message, Token};
+use super::{Acker, Error, Gap, Group, GroupLimits, Message, Status, Token};
 use crate::backoff::{Backoff, Waits};
 use crate::domain::stream::StreamIdentity;
 use crate::domain::time::Time;
@@ -29,63 +27,6 @@ use crate::domain::time::Time;
 /// So long without a delivery, the consumer is asked whether it has made one that did not arrive: it went to another
 /// process on the same durable, or was a message that the client takes for a word of the broker's.
 const IDLE: Duration = Duration::from_secs(10);
-
-/// How large a group may become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupLimits {
-    /// Messages.
-    pub messages: usize,
-    /// Bytes of bodies; the message that reaches it is the last one.
-    pub bytes: usize,
-}
-
-/// Messages that are folded together.
-#[derive(Debug)]
-pub struct Group {
-    /// In stream order; at least one.
-    pub messages: Vec<Message>,
-    /// What acknowledges them.
-    pub token: Token,
-    /// What the stream no longer holds and was not folded, before or between these messages.
-    pub missed: Vec<Gap>,
-    /// Messages of the stream behind the last one, as the broker counted when it delivered.
-    pub lag: u64,
-}
-
-/// Sequences that the stream no longer holds, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The first one.
-    pub first: u64,
-    /// The last one.
-    pub last: u64,
-}
-
-/// What health and metrics want to know, readable from any task.
-#[derive(Clone, Debug, Default)]
-pub struct Status(Arc<StatusCells>);
-
-#[derive(Debug, Default)]
-struct StatusCells {
-    running: AtomicBool,
-    lag: AtomicU64,
-}
-
-impl Status {
-    /// Whether the stream is being read.
-    pub fn running(&self) -> bool {
-        self.0.running.load(Ordering::Relaxed)
-    }
-
-    /// Messages behind the last group.
-    pub fn lag(&self) -> u64 {
-        self.0.lag.load(Ordering::Relaxed)
-    }
-
-    fn set_running(&self, running: bool) {
-        self.0.running.store(running, Ordering::Relaxed);
-    }
-}
 
 /// The way in.
 pub struct Inbox {
@@ -231,7 +172,7 @@ impl Inbox {
             messages.push(taken.message);
         }
         let lag = lag.unwrap_or_else(|| self.status.lag().saturating_sub(count as u64));
-        self.status.0.lag.store(lag, Ordering::Relaxed);
+        self.status.set_lag(lag);
         Group { messages, token, missed: self.take_missed(), lag }
     }
 
@@ -447,7 +388,7 @@ impl Inbox {
                 delivery: delivered.consumer_sequence,
             },
         });
-        self.status.0.lag.store(info.state.last_sequence.saturating_sub(self.position), Ordering::Relaxed);
+        self.status.set_lag(info.state.last_sequence.saturating_sub(self.position));
         self.status.set_running(true);
         Ok(())
     }

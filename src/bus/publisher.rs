@@ -8,13 +8,9 @@ use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::{self};
 use bytes::Bytes;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::connect::LinkState;
-use super::reader::reconnected;
 use super::{Bus, Error};
 
 /// What a structured event says of itself. Keptn needs no header; clients that follow the binding's draft do.
@@ -22,20 +18,15 @@ const STRUCTURED: &str = "application/cloudevents+json";
 
 /// How long the stream's word may take.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
-/// How long a message that went out on an earlier connection may still be confirmed on the new one: either it was
-/// buffered and is sent now, or it was lost and nothing will come.
-const AFTER_RECONNECT: Duration = Duration::from_millis(500);
-
 /// Publishes events. Clones share the connection and the bound of messages on their way.
 #[derive(Clone)]
 pub struct Publisher {
-    js: jetstream::Context,
-    link: watch::Receiver<LinkState>,
+    bus: Bus,
 }
 
 impl Publisher {
     pub(super) fn new(bus: &Bus) -> Publisher {
-        Publisher { js: bus.js.clone(), link: bus.link() }
+        Publisher { bus: bus.clone() }
     }
 
     /// Sends a structured event and comes back as soon as it is on its way; the [`Receipt`] waits for the stream's word.
@@ -80,7 +71,7 @@ impl Publisher {
             return Err(Error::Settings(format!("{subject:?} is not a subject to publish on")));
         }
         let failed = |why: String| Error::Broker { what: format!("a publish on {subject:?}"), why };
-        let client = self.js.client();
+        let client = self.bus.js.client();
         client.publish(subject.to_owned(), body).await.map_err(|e| failed(e.to_string()))?;
         client.flush().await.map_err(|e| failed(e.to_string()))
     }
@@ -90,9 +81,9 @@ impl Publisher {
             return Err(Error::Settings(format!("{subject:?} is not a subject to publish on")));
         }
         let message = PublishMessage::build().headers(headers).payload(body);
-        let (sent, epoch) = (Instant::now(), self.link.borrow().epoch);
-        match self.js.send_publish(subject.to_owned(), message).await {
-            Ok(ack) => Ok(Receipt { ack, subject: subject.into(), sent, epoch, link: self.link.clone() }),
+        let (sent, lost) = (Instant::now(), Box::pin(self.bus.outlived()));
+        match self.bus.js.send_publish(subject.to_owned(), message).await {
+            Ok(ack) => Ok(Receipt { ack, subject: subject.into(), sent, lost }),
             Err(error) => Err(failed(subject, &error)),
         }
     }
@@ -114,8 +105,7 @@ pub struct Receipt {
     ack: PublishAckFuture,
     subject: Box<str>,
     sent: Instant,
-    epoch: u64,
-    link: watch::Receiver<LinkState>,
+    lost: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Where a published message was stored.
@@ -135,15 +125,12 @@ impl IntoFuture for Receipt {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Receipt { ack, subject, sent, epoch, mut link } = self;
+            let Receipt { ack, subject, sent, lost } = self;
             let answer = tokio::select! {
                 biased;
                 answer = ack.into_future() => answer,
                 () = tokio::time::sleep_until(sent + CONFIRMED_WITHIN) => Err(PublishErrorKind::TimedOut.into()),
-                () = async {
-                    reconnected(&mut link, epoch).await;
-                    tokio::time::sleep(AFTER_RECONNECT).await;
-                } => Err(PublishErrorKind::TimedOut.into()),
+                () = lost => Err(PublishErrorKind::TimedOut.into()),
             };
             match answer {
                 Ok(ack) => Ok(Stored { stream: ack.stream, sequence: ack.sequence, duplicate: ack.duplicate }),

@@ -4,7 +4,6 @@
 //! deleted consumers by starting again behind the last message it handed out. A message that cannot come that way at
 //! all (headers that are not UTF-8 break the client's connection each time) is fetched by its sequence.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
@@ -13,14 +12,14 @@ use async_nats::jetstream::message::Message as Delivered;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::connect::{Asked, Bus, LinkState, Patience};
+use super::connect::{Asked, Bus, LinkState, Patience, reconnected};
 use super::consumer::{self, Filter};
-use super::{Error, GroupLimits, Headers, Message, stream};
+use super::{Error, Headers, Message};
 use crate::backoff::{Backoff, Waits};
 use crate::domain::time::Time;
 
@@ -71,6 +70,12 @@ impl Reader {
             single: false,
             done: false,
         }
+    }
+
+    /// Begins at the first message of `time` or later, instead of behind a sequence.
+    pub(super) fn since(mut self, time: Time) -> Reader {
+        self.since = Some(time);
+        self
     }
 
     /// The end of the range.
@@ -195,7 +200,7 @@ impl Reader {
     }
 
     /// Takes the consumer off the broker; it would go by itself, a little later.
-    async fn finish(&mut self) {
+    pub(super) async fn finish(&mut self) {
         self.done = true;
         self.stop().await;
     }
@@ -220,13 +225,6 @@ fn refuses_readers(asked: &Asked) -> bool {
         Code::MAXIMUM_CONSUMERS_LIMIT,
     ];
     matches!(asked.error, Error::NotAllowed { .. }) || codes.into_iter().any(|code| asked.is(code))
-}
-
-/// Comes back once there is another connection than that of `epoch`.
-pub(super) async fn reconnected(link: &mut watch::Receiver<LinkState>, epoch: u64) {
-    if link.wait_for(|state| state.connected && state.epoch != epoch).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// What a delivery says beside the message.
@@ -312,84 +310,4 @@ async fn fetch(bus: &Bus, stream: &str, which: serde_json::Value) -> Result<Opti
 fn headers_of(block: &[u8]) -> Headers {
     let text = String::from_utf8_lossy(block);
     Headers::from_pairs(text.split("\r\n").skip(1).filter_map(|line| line.split_once(':')).map(|(n, v)| (n, v.trim())))
-}
-
-/// Where a replay begins or ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// The stream's own first or last message.
-    Open,
-    /// This sequence, itself included.
-    Sequence(u64),
-    /// This time of the stream, itself included.
-    Time(Time),
-}
-
-/// Part of a stream, read without leaving state on the broker. It ends at the message that was the last at its start.
-pub struct Replay {
-    reader: Reader,
-    to: Option<Time>,
-    /// The first sequence the stream still has.
-    pub first_sequence: u64,
-    /// The stream's last sequence when the replay began.
-    pub last_sequence: u64,
-}
-
-impl Replay {
-    /// Begins to read the stream `name`.
-    ///
-    /// # Errors
-    /// The stream does not exist or cannot be asked.
-    pub async fn open(bus: &Bus, name: &str, from: Bound, to: Bound) -> Result<Replay, Error> {
-        let info = stream::info(bus, name).await.map_err(|asked| match asked {
-            Asked { code, .. } if code == ErrorCode::STREAM_NOT_FOUND.0 => {
-                Error::NoStream(format!("stream {name:?} does not exist"))
-            }
-            Asked { error, .. } => error,
-        })?;
-        let (first, last) = (info.state.first_sequence, info.state.last_sequence);
-        let (until, to) = match to {
-            Bound::Open => (last, None),
-            Bound::Sequence(sequence) => (sequence.min(last), None),
-            Bound::Time(time) => (last, Some(time)),
-        };
-        let after = match from {
-            Bound::Sequence(sequence) => sequence.saturating_sub(1),
-            Bound::Open | Bound::Time(_) => 0,
-        };
-        let mut reader = Reader::new(bus, name, Filter::default(), after.max(first.saturating_sub(1)), until);
-        if let Bound::Time(time) = from {
-            reader.since = Some(time);
-        }
-        Ok(Replay { reader, to, first_sequence: first, last_sequence: last })
-    }
-
-    /// The next messages: waits for one, adds those already here. Empty at the end.
-    ///
-    /// # Errors
-    /// The stream is gone, or for a command the broker no longer answers.
-    pub async fn next_group(&mut self, limits: GroupLimits) -> Result<Vec<Message>, Error> {
-        let mut messages = Vec::new();
-        let mut bytes = 0;
-        let Some(first) = self.reader.next().await? else { return Ok(messages) };
-        let mut next = Some(first);
-        while let Some(message) = next.take() {
-            if self.to.is_some_and(|to| message.stream_time > to) {
-                self.reader.finish().await;
-                break;
-            }
-            bytes += message.payload.len();
-            messages.push(message);
-            if messages.len() >= limits.messages || bytes >= limits.bytes || !self.reader.flows() {
-                break;
-            }
-            let mut more = pin!(tokio::task::unconstrained(self.reader.next()));
-            next = match more.as_mut().now_or_never() {
-                Some(Ok(message)) => message,
-                // An error comes again with the next call.
-                Some(Err(_)) | None => None,
-            };
-        }
-        Ok(messages)
-    }
 }

@@ -25,6 +25,19 @@ pub trait Lookup {
     /// # Errors
     /// When the journal cannot be read; the fold stops then.
     fn rows(&self, mark: Mark<'_>) -> Result<Vec<Arc<Row>>, Unreadable>;
+    /// The first line behind `after` that may carry this mark and is the one wanted. Reads no more than it needs.
+    ///
+    /// # Errors
+    /// As [`Lookup::rows`].
+    fn first_after(
+        &self,
+        mark: Mark<'_>,
+        after: Position,
+        wanted: &dyn Fn(&Row) -> bool,
+    ) -> Result<Option<Arc<Row>>, Unreadable> {
+        Ok(self.rows(mark)?.into_iter().find(|row| row.position > after && wanted(row)))
+    }
+
     /// One journal line; none where it is not kept any more.
     ///
     /// # Errors

@@ -220,7 +220,7 @@ pub fn again<L: Lookup>(row: &Row, lookup: &L, settings: &Settings) -> Result<Ve
     let event = Event::from_json(&recorded.payload).ok().or_else(|| super::decide::salvage(&recorded.payload));
     let Some(event) = event else { return Ok(Vec::new()) };
     let mut after = Vec::new();
-    for change in &decision.changes {
+    for change in decision.changes.iter().filter(|c| c.kind.is_some_and(|k| published_as(k, settings).is_some())) {
         after.push((change.key, left_behind(row.position, change.key, lookup)?));
     }
     let find = |id| after.iter().find(|(key, _)| *key == id).and_then(|(_, state)| state.clone());
@@ -230,10 +230,14 @@ pub fn again<L: Lookup>(row: &Row, lookup: &L, settings: &Settings) -> Result<Ve
 /// The record of a key as the line at `position` left it: what the next change of that key found, else what it is now.
 fn left_behind<L: Lookup>(position: Position, id: KeyId, lookup: &L) -> Result<Option<KeyState>, Unreadable> {
     let Some(now) = lookup.key(id) else { return Ok(None) };
-    let next = lookup.rows(Mark::Key(id))?.into_iter().filter(|row| row.position > position).find_map(|row| {
-        let Entry::Event(r) = &row.entry else { return None };
-        r.decision.changes.iter().find(|c| c.key == id).map(|c| c.before.clone().unwrap_or_default())
-    });
+    let change = |row: &Row| match &row.entry {
+        Entry::Event(r) => {
+            r.decision.changes.iter().find(|c| c.key == id).map(|c| c.before.clone().unwrap_or_default())
+        }
+        Entry::Own(_) => None,
+    };
+    let next = lookup.first_after(Mark::Key(id), position, &|row| change(row).is_some())?;
+    let next = next.and_then(|row| change(&row));
     Ok(Some(match next {
         Some(marks) => KeyState { key: now.key.clone(), marks },
         None => (*now).clone(),

@@ -1,5 +1,6 @@
 //! The publisher: takes what the outbox owes and does not rest until the stream has it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::outbox::Outbox;
 use crate::backoff::{Backoff, Waits};
-use crate::bus::{Error, Publisher};
+use crate::bus::{Error, Publisher, Receipt};
+use crate::crash;
 use crate::domain::ids::Position;
 use crate::domain::messages::Message;
 use crate::domain::row::Own;
@@ -44,59 +46,75 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut acks = FuturesUnordered::new();
+    let mut queue: VecDeque<Due> = VecDeque::new();
     let mut again: Vec<Due> = Vec::new();
     let mut backoff = Backoff::broker().waits();
     let mut open = true;
     let mut outage = false;
-    while open || !acks.is_empty() || !again.is_empty() {
-        let batch = if !again.is_empty() && acks.is_empty() {
+    while open || !queue.is_empty() || !acks.is_empty() || !again.is_empty() {
+        if queue.is_empty() && acks.is_empty() && !again.is_empty() {
             tokio::select! {
-                () = tokio::time::sleep(backoff.next_delay()) => std::mem::take(&mut again),
+                () = tokio::time::sleep(backoff.next_delay()) => queue.extend(again.drain(..)),
                 () = stop.cancelled() => return,
             }
-        } else {
+        }
+        // What is on its way is listened to all the while: the broker's client bounds it as well.
+        if queue.is_empty() || acks.len() >= WINDOW {
             tokio::select! {
                 biased;
                 Some(settled) = acks.next(), if !acks.is_empty() => {
                     settle(settled, &outbox, &mut again, &mut backoff, &mut outage);
-                    continue;
                 }
                 batch = due.recv(), if open && acks.len() < WINDOW && again.is_empty() => match batch {
-                    Some(batch) => batch,
-                    None => { open = false; continue; }
+                    Some(batch) => queue.extend(batch),
+                    None => open = false,
                 },
                 () = stop.cancelled() => return,
             }
-        };
-        for due in batch {
-            if !outbox.owes(due.own()) {
-                continue;
-            }
-            let sent =
-                publisher.publish(&due.message.subject, &due.message.id.to_string(), due.message.body.clone()).await;
-            let started = Instant::now();
-            let publisher = publisher.clone();
-            acks.push(async move {
-                let result = match sent {
-                    Ok(receipt) => receipt.await.map(|_| ()),
-                    Err(e) => Err(e),
-                };
-                let result = match result {
-                    // A foreign stream without the subject: whoever listens now hears it, nobody later.
-                    Err(Error::NoStreamFor(_)) => {
-                        publisher.publish_core(&due.message.subject, due.message.body.clone()).await
-                    }
-                    // Sending it again would not make it smaller.
-                    Err(Error::TooLarge { .. }) => {
-                        tracing::error!(subject = %due.message.subject, id = %due.message.id, "a message is larger than the broker takes; it is given up");
-                        Ok(())
-                    }
-                    other => other,
-                };
-                (due, started.elapsed(), result)
-            });
+            continue;
         }
+        let Some(due) = queue.pop_front() else { continue };
+        if !outbox.owes(due.own()) {
+            continue;
+        }
+        crash::point("before-publish");
+        let Message { subject, id, body, .. } = &due.message;
+        let id = id.to_string();
+        let sending = publisher.publish(subject, &id, body.clone());
+        tokio::pin!(sending);
+        let sent = loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => break sent,
+                Some(settled) = acks.next(), if !acks.is_empty() => {
+                    settle(settled, &outbox, &mut again, &mut backoff, &mut outage);
+                }
+                () = stop.cancelled() => return,
+            }
+        };
+        acks.push(confirmed(publisher.clone(), due.clone(), sent));
     }
+}
+
+/// Waits for the stream's word about a message that is on its way.
+async fn confirmed(publisher: Publisher, due: Due, sent: Result<Receipt, Error>) -> (Due, Duration, Result<(), Error>) {
+    let started = Instant::now();
+    let result = match sent {
+        Ok(receipt) => receipt.await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    let result = match result {
+        // A foreign stream without the subject: whoever listens now hears it, nobody later.
+        Err(Error::NoStreamFor(_)) => publisher.publish_core(&due.message.subject, due.message.body.clone()).await,
+        // Sending it again would not make it smaller.
+        Err(Error::TooLarge { .. }) => {
+            let Message { subject, id, .. } = &due.message;
+            tracing::error!(%subject, %id, "a message is larger than the broker takes; it is given up");
+            Ok(())
+        }
+        other => other,
+    };
+    (due, started.elapsed(), result)
 }
 
 fn settle(
@@ -108,7 +126,7 @@ fn settle(
 ) {
     match result {
         Ok(()) => {
-            crate::crash::point("after-publish");
+            crash::point("after-publish");
             metrics::publish_seconds(took);
             outbox.settle(due.own());
             backoff.reset();

@@ -33,6 +33,12 @@ impl Reader {
         self.shared.catalog.read()
     }
 
+    /// The last position that readers see. Lines of a group are in sled a moment before its issues are in the catalogue.
+    fn visible(&self) -> Position {
+        let meta = self.shared.meta.read();
+        meta.reached.as_ref().map_or(Position::new(0, 0), |r| r.position(r.sequence, u16::MAX))
+    }
+
     /// How far the fold is.
     pub fn progress(&self) -> Option<Reached> {
         self.shared.meta.read().reached.clone()
@@ -59,6 +65,9 @@ impl Reader {
     /// # Errors
     /// Where the store cannot be read.
     pub fn line(&self, position: Position) -> Result<Option<Row>, Error> {
+        if position > self.visible() {
+            return Ok(None);
+        }
         let Some(value) = space::get(&self.shared.tree, &journal_key(position))? else { return Ok(None) };
         Ok(Some(record::decode_row(position, &value)?.0))
     }
@@ -75,15 +84,16 @@ impl Reader {
             let value = space::whole(tree, &key, stored)?;
             Ok(record::decode_row(position_of(&key)?, &value)?.0)
         };
+        let last = self.visible();
         if backwards {
-            let end = from.map_or_else(
-                || key(JOURNAL + 1, &[]),
-                |p| journal_key(Position::from_u64(p.to_u64().saturating_add(1))),
-            );
-            Box::new(tree.range(key(JOURNAL, &[])..end).rev().map(read))
+            let end = from.map_or(last, |p| p.min(last));
+            Box::new(tree.range(key(JOURNAL, &[])..=journal_key(end)).rev().map(read))
         } else {
-            let start = from.map_or_else(|| key(JOURNAL, &[]), journal_key);
-            Box::new(tree.range(start..key(JOURNAL + 1, &[])).map(read))
+            let start = from.unwrap_or(Position::new(0, 0));
+            if start > last {
+                return Box::new(std::iter::empty());
+            }
+            Box::new(tree.range(journal_key(start)..=journal_key(last)).map(read))
         }
     }
 
@@ -111,7 +121,10 @@ impl Reader {
     /// # Errors
     /// Where the store cannot be read.
     pub fn find(&self, mark: Mark<'_>) -> Result<Vec<Position>, Error> {
-        Ok(self.shared.postings.read().find(&self.shared.tree, mark.hash())?.into_vec())
+        let last = self.visible();
+        let mut found = self.shared.postings.read().find(&self.shared.tree, mark.hash())?.into_vec();
+        found.retain(|position| *position <= last);
+        Ok(found)
     }
 }
 
@@ -139,6 +152,20 @@ impl Lookup for Reader {
             rows.extend(self.row(position)?);
         }
         Ok(rows)
+    }
+    fn first_after(
+        &self,
+        mark: Mark<'_>,
+        after: Position,
+        wanted: &dyn Fn(&Row) -> bool,
+    ) -> Result<Option<Arc<Row>>, Unreadable> {
+        let found = self.find(mark).map_err(|e| Unreadable(e.to_string()))?;
+        for position in found.into_iter().filter(|p| *p > after) {
+            if let Some(row) = self.row(position)?.filter(|row| wanted(row)) {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
     fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {
         self.line(position).map(|row| row.map(Arc::new)).map_err(|e| Unreadable(e.to_string()))

@@ -285,6 +285,24 @@ impl Lookup for Staged {
         find().map_err(|e| Unreadable(e.to_string()))
     }
 
+    fn first_after(
+        &self,
+        mark: Mark<'_>,
+        after: Position,
+        wanted: &dyn Fn(&Row) -> bool,
+    ) -> Result<Option<Arc<Row>>, Unreadable> {
+        let hash = mark.hash();
+        let stored =
+            self.shared.postings.read().find(&self.shared.tree, hash).map_err(|e| Unreadable(e.to_string()))?;
+        let staged = self.marks.get(&hash).into_iter().flatten().copied();
+        for position in stored.into_iter().chain(staged).filter(|p| *p > after) {
+            if let Some(row) = self.row(position)?.filter(|row| wanted(row)) {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
     fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {
         if self.forgotten.contains(&position) {
             return Ok(None);

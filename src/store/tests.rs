@@ -107,14 +107,11 @@ fn retention_does_not_depend_on_grouping() {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Store::open(dir.path(), options).unwrap();
             fold(&mut store, &all, size, 10);
-            let reopened = {
-                let text = text(&store);
-                drop(store);
-                let store = Store::open(dir.path(), options).unwrap();
-                assert_eq!(self::text(&store), text);
-                text
-            };
-            reopened
+            let text = text(&store);
+            drop(store);
+            let store = Store::open(dir.path(), options).unwrap();
+            assert_eq!(self::text(&store), text);
+            text
         })
         .collect();
     assert!(dumps[0].matches("\"space\":\"journal\"").count() < 100, "old lines are gone");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod broker;
+mod chaos;
 mod connecting;
 mod faults;
 mod folding;

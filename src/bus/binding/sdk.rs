@@ -186,7 +186,7 @@ mod tests {
     fn some_event() -> impl Strategy<Value = Value> {
         let text = "[!-~ äöü€]{1,12}".prop_map(Value::from).boxed();
         let optional = |value: BoxedStrategy<Value>| proptest::option::of(value);
-        let time = "20[0-9]{2}-0[1-9]-[12][0-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]0[0-9]:30)";
+        let time = "20[0-9]{2}-0[1-9]-(1[0-9]|2[0-8])T[01][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]0[0-9]:30)";
         let data = prop_oneof![Just(json!({"project": "shop", "n": 1.5})), Just(json!([1, "x"])), Just(json!("text"))];
         let extension = prop_oneof![
             "[a-z]{0,5}".prop_map(Value::from),

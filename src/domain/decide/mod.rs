@@ -9,6 +9,8 @@ mod tasks;
 mod transition;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
 mod tests;
@@ -117,7 +119,7 @@ pub fn decide<L: Lookup, J: Judge>(
         Ok(event) => {
             let head = Head::of(&event);
             if event.source == SOURCE
-                && let Some(own) = own::recognise(&event, &payload, lookup, settings, memory)?
+                && let Some(own) = own::recognise(&event, lookup, settings, memory)?
             {
                 let mut marks = Marked::from_slice(&[Mark::EventId(&event.id).hash()]);
                 marks.extend(event.context.as_deref().map(|c| Mark::Context(c).hash()));
@@ -251,6 +253,17 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
                 && self.settings.tasks.get(task).is_some()
             {
                 effect.answer = Some(tasks::refuse(task, "data is not a JSON object"));
+            }
+            return Ok(effect);
+        }
+        if matches!(keptn, Some(Type::Task { .. } | Type::Sequence { .. } | Type::Problem))
+            && let Some(reason) = not_text(event)
+        {
+            let mut effect = Effect::new(Fate::Parked, reason.clone());
+            if let Some(Type::Task { task, phase: Phase::Triggered }) = keptn
+                && self.settings.tasks.get(task).is_some()
+            {
+                effect.answer = Some(tasks::refuse(task, &reason));
             }
             return Ok(effect);
         }
@@ -480,6 +493,15 @@ fn prior(same_run: &[Arc<Row>], id: KeyId, run: &str, until: Position) -> Vec<Pr
         (!withdrawn).then_some(Prior { outcome: d.outcome, at: d.at, position: row.position, counted: changed })
     });
     spoke.collect()
+}
+
+/// Which of the members that say where an event belongs is not text.
+fn not_text(event: &Event) -> Option<String> {
+    let data = event.json()?;
+    ["project", "stage", "service"].into_iter().find_map(|member| match data.get(member) {
+        None | Some(serde_json::Value::Null | serde_json::Value::String(_)) => None,
+        Some(other) => Some(format!("data.{member} is {}, not a string", super::event::kind(other))),
+    })
 }
 
 /// Why an event that no rule names decides nothing, in words.

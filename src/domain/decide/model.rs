@@ -127,9 +127,14 @@ impl Model {
     }
 
     pub fn feed_bytes(&mut self, payload: Bytes) -> (Decided, Vec<Message>) {
+        self.judged(payload, &TestRules)
+    }
+
+    /// Folds one event by these rules.
+    pub fn judged(&mut self, payload: Bytes, judge: &impl Judge) -> (Decided, Vec<Message>) {
         self.sequence += 1;
         let event = Event::from_json(&payload);
-        let verdict = event.as_ref().map_or(Verdict::NoRule, |e| TestRules.evaluate("", e));
+        let verdict = event.as_ref().map_or(Verdict::NoRule, |e| judge.evaluate("", e));
         let incoming = Incoming {
             position: Position::new(self.sequence, 0),
             stream_time: minute(1000),
@@ -139,7 +144,7 @@ impl Model {
             verdict,
             payload,
         };
-        let decided = decide(incoming, self, &TestRules, &settings(), &Memory::new(0)).unwrap();
+        let decided = decide(incoming, self, judge, &settings(), &Memory::new(0)).unwrap();
         for (id, state) in &decided.keys {
             let is_new = self.keys.get(id).is_none_or(|s| s.marks.issue.is_none());
             match state {

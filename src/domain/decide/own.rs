@@ -1,11 +1,9 @@
 //! Recognising what Shipwatch published itself when it comes back on the stream.
 //!
-//! A message that is byte for byte what a journal line causes is kept as a reference to that line. Anything else with
-//! our `source` is kept whole and causes nothing either.
+//! A message whose id is one that a journal line gives is kept as a reference to that line. Anything else with our
+//! `source` is kept whole and causes nothing either.
 
 use std::collections::{HashMap, VecDeque};
-
-use bytes::Bytes;
 
 use super::{Settings, recorded};
 use crate::domain::event::Event;
@@ -18,7 +16,7 @@ use crate::domain::row::{Entry, Mark, Own};
 /// is decided from the journal.
 #[derive(Debug)]
 pub struct Memory {
-    known: HashMap<uuid::Uuid, (Own, Bytes)>,
+    known: HashMap<uuid::Uuid, Own>,
     order: VecDeque<uuid::Uuid>,
     limit: usize,
 }
@@ -32,7 +30,7 @@ impl Memory {
     /// Notes a message caused by the line at `position`.
     pub fn note(&mut self, position: Position, message: &Message) {
         let own = Own { of: position, kind: message.kind };
-        if self.known.insert(message.id, (own, message.body.clone())).is_none() {
+        if self.known.insert(message.id, own).is_none() {
             self.order.push_back(message.id);
         }
         while self.order.len() > self.limit {
@@ -46,7 +44,6 @@ impl Memory {
 /// The journal line behind an event with our source, if it is one of ours and has not come back before.
 pub(super) fn recognise<L: Lookup>(
     event: &Event,
-    payload: &Bytes,
     lookup: &L,
     settings: &Settings,
     memory: &Memory,
@@ -55,8 +52,8 @@ pub(super) fn recognise<L: Lookup>(
     if came_back(&event.id, id, lookup, settings)? {
         return Ok(None);
     }
-    if let Some((own, body)) = memory.known.get(&id) {
-        return Ok((body == payload).then_some(*own));
+    if let Some(own) = memory.known.get(&id) {
+        return Ok(Some(*own));
     }
     let cause = event.triggered_id.as_deref().or_else(|| event.extension("causationid"));
     let Some(cause) = cause else { return Ok(None) };
@@ -66,7 +63,7 @@ pub(super) fn recognise<L: Lookup>(
         }
         let again = messages::again(&row, lookup, settings)?;
         if let Some(message) = again.iter().find(|m| m.id == id) {
-            return Ok((message.body == *payload).then_some(Own { of: row.position, kind: message.kind }));
+            return Ok(Some(Own { of: row.position, kind: message.kind }));
         }
     }
     Ok(None)

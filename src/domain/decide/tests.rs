@@ -213,12 +213,10 @@ fn a_message_of_ours_comes_back_as_a_reference() {
         assert!(matches!(decided.row.entry, Entry::Own(own) if own.kind == message.kind));
         assert!(caused.is_empty());
     }
-    // A second copy, or one that was tampered with, causes nothing either.
+    // A second copy causes nothing either.
     let (decided, caused) = m.feed_bytes(messages[0].body.clone());
     assert!(matches!(decided.row.entry, Entry::Event(r) if r.decision.fate == Fate::Duplicate(Layer::Id)));
     assert!(caused.is_empty());
-    let forged = String::from_utf8_lossy(&messages[1].body).replace("\"pass\"", "\"fail\"");
-    assert!(m.feed_bytes(forged.into()).1.is_empty());
 }
 
 #[test]

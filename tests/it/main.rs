@@ -1,0 +1,13 @@
+//! Stories: the real binary against a real nats-server. One file per group, names are statements.
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on fails")]
+
+mod duplicates;
+mod forms;
+mod issues;
+mod kill_loop;
+mod refusals;
+mod replies;
+mod restarts;
+mod samples;
+mod support;
+mod whole_store;
