@@ -48,7 +48,12 @@ fn micros(took: Duration) -> f64 {
 /// What the fold pays for a failure that only counts on, and for one that says something else.
 fn changes(catalog: &mut Catalog, many: u64) {
     for (what, texts) in [("the same failure again", false), ("another text, another context", true)] {
-        for (which, numbers) in [("old", 1..=many.min(20_000)), ("new", many.saturating_sub(4000) + 1..=many)] {
+        for (which, numbers) in [
+            ("packed", 1..=many.min(20_000)),
+            ("other packed", many.saturating_sub(4000) + 1..=many),
+            ("the same again, live", many.saturating_sub(4000) + 1..=many),
+            ("the same once more, live", many.saturating_sub(4000) + 1..=many),
+        ] {
             let ids: Vec<_> = numbers.filter_map(|n| catalog.numbered(n)).collect();
             let next: Vec<_> = ids.iter().filter_map(|id| Some(again(&*catalog.get(*id)?, texts))).collect();
             let started = Instant::now();
