@@ -2,9 +2,16 @@
 
 mod error;
 mod events;
+mod filter;
+mod history;
 mod issues;
+mod list;
+mod pages;
 mod params;
+mod scopes;
+mod server;
 mod status;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +23,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -28,9 +33,11 @@ use crate::domain::decide::Settings;
 use crate::domain::issue::{Severity, State as IssueState};
 use crate::metrics;
 use crate::store::Reader;
+use pages::Pages;
 
 use error::Id;
 pub use error::Problem;
+pub use server::serve;
 
 /// Whether the service takes part, and why not.
 #[derive(Clone)]
@@ -119,12 +126,40 @@ pub struct State {
     settings: Arc<Settings>,
     readiness: Readiness,
     metrics: Metrics,
+    pages: Arc<Pages>,
+    reads: Arc<Semaphore>,
 }
+
+/// Requests that read the journal at once. A search through it is work for a processor, and the fold needs one too.
+const READS: usize = 8;
+
+/// Time for one answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl State {
     /// Over a store.
     pub fn new(reader: Reader, settings: Settings, readiness: Readiness, metrics: Metrics) -> State {
-        State { reader, settings: Arc::new(settings), readiness, metrics }
+        State {
+            reader,
+            settings: Arc::new(settings),
+            readiness,
+            metrics,
+            pages: Arc::default(),
+            reads: Arc::new(Semaphore::new(READS)),
+        }
+    }
+
+    /// Does work that reads from disk, away from the tasks that answer requests.
+    async fn reading<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&State) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = self.reads.clone().acquire_owned().await.map_err(|_| Problem::internal())?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&self)
+        });
+        done.await.map_err(|_| Problem::internal())?
     }
 }
 
@@ -138,8 +173,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(issues::list))
         .routes(routes!(issues::summary))
         .routes(routes!(issues::one))
-        .routes(routes!(issues::history))
-        .routes(routes!(issues::scopes))
+        .routes(routes!(history::history))
+        .routes(routes!(scopes::scopes))
         .routes(routes!(events::list))
         .routes(routes!(events::one))
         .routes(routes!(events::parked))
@@ -173,7 +208,6 @@ fn router(state: State) -> Router {
         .method_not_allowed_fallback(error::not_allowed)
         .layer(middleware::from_fn(headers))
         .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
-        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(30)))
         .with_state(state)
 }
 
@@ -182,7 +216,8 @@ async fn headers(request: Request<Body>, next: Next) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return error::not_allowed().await.into_response();
     }
-    let mut response = next.run(request).await;
+    let answer = tokio::time::timeout(PATIENCE, next.run(request)).await;
+    let mut response = answer.unwrap_or_else(|_| Problem::late().into_response());
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -190,77 +225,5 @@ async fn headers(request: Request<Body>, next: Next) -> Response {
     response
 }
 
-/// `/x/` is `/x`: done before routing.
-fn without_slash<B>(mut request: Request<B>) -> Request<B> {
-    let uri = request.uri();
-    let path = uri.path();
-    if path.len() > 1 && path.ends_with('/') {
-        let short = path.trim_end_matches('/');
-        let short = if short.is_empty() { "/" } else { short };
-        let target = match uri.query() {
-            Some(query) => format!("{short}?{query}"),
-            None => short.to_owned(),
-        };
-        if let Ok(uri) = target.parse() {
-            *request.uri_mut() = uri;
-        }
-    }
-    request
-}
-
-/// Serves until asked to stop; requests in hand are answered.
-///
-/// # Errors
-/// Where the listener fails.
-pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> std::io::Result<()> {
-    use hyper::server::conn::http1;
-    use hyper_util::rt::{TokioIo, TokioTimer};
-    use tower::ServiceExt as _;
-
-    let router = router(state);
-    let mut server = http1::Builder::new();
-    // A client that does not finish its request is not waited for.
-    server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
-    let tracker = tokio_util::task::TaskTracker::new();
-    let connections = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(permit) = connections.clone().acquire_owned().await else { break };
-        let stream = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of file descriptors, or a client that has gone: the next one may fare better.
-                    tracing::warn!(%error, "a connection was not accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-        };
-        let _ = stream.set_nodelay(true);
-        let router = router.clone();
-        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-            router.clone().oneshot(without_slash(request))
-        });
-        let server = server.clone();
-        let stop = stop.clone();
-        tracker.spawn(async move {
-            let connection = server.serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(Duration::from_secs(5), connection).await;
-                }
-            }
-            drop(permit);
-        });
-    }
-    tracker.close();
-    tracker.wait().await;
-    Ok(())
-}
-
-/// Connections served at once; more wait to be accepted.
-const CONNECTIONS: usize = 4096;
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ impl Ledger {
                 }
                 moved += 1;
                 changed.push(match subject {
-                    Subject::Key(id) => Entry::Key(*id, catalog.get(*id).cloned()),
+                    Subject::Key(id) => Entry::Key(*id, catalog.get(*id)),
                     Subject::Scope(id) => Entry::Scope(*id, catalog.scope(*id).cloned()),
                 });
             }

@@ -30,7 +30,6 @@ mod reader;
 mod recent;
 mod record;
 mod segment;
-pub mod select;
 mod shared;
 mod staged;
 #[allow(clippy::module_inception)]
