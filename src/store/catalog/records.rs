@@ -1,14 +1,22 @@
 //! The records of keys: those written lately as they are, the others packed.
+//!
+//! The fold reads a record when it decides, reads it again when it stages the change, and writes the next one when the group
+//! is committed. A record is unpacked once for all of that, and one that changes all the time is neither packed nor unpacked.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::values::Hashed;
 use crate::domain::ids::KeyId;
 use crate::domain::issue::KeyState;
 
 /// Writes that a record stays unpacked for.
-const LIVE: usize = 8192;
+const LIVE: usize = 4096;
+
+/// Packed records that stay unpacked beside after they were read: more than a group of events reads.
+const READ: usize = 4096;
 
 /// Records by key, each in a slot: a small number that it has while it is there. Slots are used again, so that nothing
 /// grows with what retention removed.
@@ -20,8 +28,35 @@ pub struct Records {
     /// Writes in order, by their count; the oldest is packed next.
     lately: VecDeque<(u32, u64)>,
     writes: u64,
+    read: Read,
     /// Room for packing, so that each packed record is one allocation of its own size.
     room: Vec<u8>,
+}
+
+/// Packed records that were read lately, each at its slot modulo [`READ`].
+#[derive(Debug, Default)]
+struct Read(Mutex<Vec<Option<(u32, Arc<KeyState>)>>>);
+
+impl Read {
+    fn get(&self, slot: u32) -> Option<Arc<KeyState>> {
+        let places = self.0.lock();
+        let (at, state) = places.get(slot as usize % READ)?.as_ref()?;
+        (*at == slot).then(|| state.clone())
+    }
+
+    fn keep(&self, slot: u32, state: Arc<KeyState>) {
+        let mut places = self.0.lock();
+        if places.is_empty() {
+            places.resize(READ, None);
+        }
+        places[slot as usize % READ] = Some((slot, state));
+    }
+
+    /// The record that is to be replaced.
+    fn take(&mut self, slot: u32) -> Option<Arc<KeyState>> {
+        let place = self.0.get_mut().get_mut(slot as usize % READ)?;
+        place.take_if(|(at, _)| *at == slot).map(|(_, state)| state)
+    }
 }
 
 #[derive(Debug)]
@@ -36,7 +71,15 @@ enum Record {
 impl Records {
     /// The record of a key.
     pub fn get(&self, id: KeyId) -> Option<Arc<KeyState>> {
-        self.slots.get(&id).and_then(|slot| self.at(*slot))
+        let slot = *self.slots.get(&id)?;
+        match &self.records.get(slot as usize)?.1 {
+            record @ Record::Packed(_) => self.read.get(slot).or_else(|| {
+                let state = unpacked(record)?;
+                self.read.keep(slot, state.clone());
+                Some(state)
+            }),
+            record => unpacked(record),
+        }
     }
 
     /// The record in a slot.
@@ -71,7 +114,10 @@ impl Records {
         self.writes += 1;
         let record = Record::Live(state, self.writes);
         let (slot, old) = match self.slots.get(&id) {
-            Some(slot) => (*slot, std::mem::replace(&mut self.records[*slot as usize].1, record)),
+            Some(&slot) => {
+                let old = std::mem::replace(&mut self.records[slot as usize].1, record);
+                (slot, self.read.take(slot).or_else(|| unpacked(&old)))
+            }
             None => {
                 let slot = match self.free.pop() {
                     Some(slot) => {
@@ -84,7 +130,7 @@ impl Records {
                     }
                 };
                 self.slots.insert(id, slot);
-                (slot, Record::Free)
+                (slot, None)
             }
         };
         self.lately.push_back((slot, self.writes));
@@ -93,7 +139,7 @@ impl Records {
         {
             self.pack(slot, write);
         }
-        (slot, unpacked(&old))
+        (slot, old)
     }
 
     /// Removes a record; gives the slot it had, and the record.
@@ -101,7 +147,8 @@ impl Records {
         let slot = self.slots.remove(&id)?;
         let old = std::mem::replace(&mut self.records[slot as usize].1, Record::Free);
         self.free.push(slot);
-        Some((slot, unpacked(&old)?))
+        let read = self.read.take(slot);
+        Some((slot, read.or_else(|| unpacked(&old))?))
     }
 
     fn pack(&mut self, slot: u32, write: u64) {
@@ -171,8 +218,14 @@ mod tests {
         assert_eq!(old.as_ref(), Some(&all[0]));
         records.pack(slot, 1);
         assert!(matches!(records.records[0].1, Record::Live(..)));
-        assert_eq!(records.remove(all[0].key.id()), Some((0, all[0].clone())));
+        // Nor is what was read of it before taken for what it is now.
         records.pack(slot, 4);
+        assert_eq!(records.get(all[0].key.id()).as_ref(), Some(&all[0]));
+        records.put(all[0].key.id(), all[1].clone());
+        records.pack(slot, 5);
+        assert_eq!(records.get(all[0].key.id()).as_ref(), Some(&all[1]));
+        assert_eq!(records.remove(all[0].key.id()), Some((0, all[1].clone())));
+        records.pack(slot, 5);
         assert!(records.at(slot).is_none());
         assert_eq!(records.put(all[0].key.id(), all[0].clone()), (0, None));
     }
