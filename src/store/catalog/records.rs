@@ -35,7 +35,10 @@ pub struct Records {
 
 /// Packed records that were read lately, each at its slot modulo [`READ`].
 #[derive(Debug, Default)]
-struct Read(Mutex<Vec<Option<(u32, Arc<KeyState>)>>>);
+struct Read(Mutex<Vec<Option<Place>>>);
+
+/// A slot, and what was read from it.
+type Place = (u32, Arc<KeyState>);
 
 impl Read {
     fn get(&self, slot: u32) -> Option<Arc<KeyState>> {
