@@ -5,6 +5,7 @@
 
 mod listing;
 mod order;
+mod packed;
 mod records;
 pub mod select;
 mod texts;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::packed;
 use super::values::Hashed;
 use crate::domain::ids::KeyId;
 use crate::domain::issue::KeyState;
@@ -67,7 +68,6 @@ enum Record {
     Free,
     /// The record, and which write brought it.
     Live(Arc<KeyState>, u64),
-    /// Title and description, then the rest of the record. Texts come first because searches look at them alone.
     Packed(Box<[u8]>),
 }
 
@@ -106,7 +106,7 @@ impl Records {
             Record::Free => None,
             Record::Live(state, _) => state.marks.issue.as_ref().map(|i| look(&i.title, &i.description)),
             Record::Packed(bytes) => {
-                let ((title, description), _) = postcard::take_from_bytes::<(&str, &str)>(bytes).ok()?;
+                let (title, description) = packed::texts(bytes).ok()?;
                 Some(look(title, description))
             }
         }
@@ -160,11 +160,7 @@ impl Records {
             && *at == write
         {
             // Nobody else holds it, as a rule; then its texts need not be copied.
-            let state = Arc::make_mut(state);
-            let issue = state.marks.issue.as_mut();
-            let texts = issue.map(|i| (std::mem::take(&mut i.title), std::mem::take(&mut i.description)));
-            let room = std::mem::take(&mut self.room);
-            let packed = postcard::to_extend(&(texts.unwrap_or_default(), &*state), room);
+            let packed = packed::pack(Arc::make_mut(state), std::mem::take(&mut self.room));
             let mut packed = packed.expect("a record can be written, as it was for the disk");
             *record = Record::Packed(packed.as_slice().into());
             packed.clear();
@@ -178,13 +174,8 @@ fn unpacked(record: &Record) -> Option<Arc<KeyState>> {
         Record::Free => None,
         Record::Live(state, _) => Some(state.clone()),
         Record::Packed(bytes) => {
-            let read = postcard::from_bytes::<((String, String), KeyState)>(bytes);
-            let ((title, description), mut state) =
-                read.expect("bytes that were packed from a record in this process can be unpacked");
-            if let Some(issue) = &mut state.marks.issue {
-                (issue.title, issue.description) = (title, description);
-            }
-            Some(Arc::new(state))
+            let state = packed::unpack(bytes);
+            Some(Arc::new(state.expect("bytes that were packed from a record in this process can be unpacked")))
         }
     }
 }
