@@ -20,9 +20,10 @@ use crate::domain::ids::{KeyId, ScopeId};
 use crate::domain::issue::{KeyState, Scope, ScopeState, Severity, State};
 use listing::Listing;
 use records::Records;
-use values::{Hashed, Seed};
+use values::Seed;
 
 pub use values::Field;
+pub(super) use values::Hashed;
 
 /// Relations shown of one issue in each direction, at most; the newest are shown.
 pub const RELATED: usize = 50;
