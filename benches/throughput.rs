@@ -10,15 +10,25 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::{self, consumer, stream};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
 
+#[path = "support/events.rs"]
+mod events;
+
+use events::{finished, trigger};
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Events of each measurement.
-fn events() -> usize {
+fn count() -> usize {
     std::env::var("BENCH_EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60_000)
 }
 
 fn rounds() -> usize {
     std::env::var("BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
+}
+
+/// Whether a part was asked for: `BENCH_PARTS=replies,outcomes,latency`, or nothing for all.
+fn wanted(part: &str) -> bool {
+    std::env::var("BENCH_PARTS").map_or(true, |parts| parts.split(',').any(|p| p == part))
 }
 
 fn main() -> Result<()> {
@@ -31,7 +41,7 @@ fn main() -> Result<()> {
 }
 
 async fn run() -> Result<()> {
-    let n = events();
+    let n = count();
     println!(
         "{n} events of about 800 bytes, {} rounds, medians; broker, store and service share this machine\n",
         rounds()
@@ -44,58 +54,34 @@ async fn run() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let broker = Broker::start(dir.path()).await?;
         let js = broker.jetstream().await?;
-        let transport = transport(&js, n, true).await?;
-        let (service, peak, bytes) = shipwatch(&broker, &js, dir.path(), "replies", n, trigger).await?;
-        with_replies.push((transport, service));
-        memory = memory.max(peak);
-        let plain = self::transport(&js, n, false).await?;
-        let (service, peak, more) = shipwatch(&broker, &js, dir.path(), "outcomes", n, finished).await?;
-        without.push((plain, service));
-        memory = memory.max(peak);
-        disk = disk.max(bytes.max(more));
+        for (part, rates, make) in [
+            ("replies", &mut with_replies, trigger as fn(usize) -> (String, String)),
+            ("outcomes", &mut without, finished),
+        ] {
+            if wanted(part) {
+                let transport = transport(&js, n, part == "replies").await?;
+                let (service, peak, bytes) = shipwatch(&broker, &js, dir.path(), part, n, make).await?;
+                rates.push((transport, service));
+                (memory, disk) = (memory.max(peak), disk.max(bytes));
+            }
+        }
     }
     println!("{:<44} {:>12} {:>12} {:>7}", "", "transport/s", "shipwatch/s", "ratio");
     report("triggers with two replies each", &mut with_replies);
     report("finished events without replies", &mut without);
-    let dir = tempfile::tempdir()?;
-    let broker = Broker::start(dir.path()).await?;
-    latency(&broker, dir.path()).await?;
+    if wanted("latency") {
+        let dir = tempfile::tempdir()?;
+        let broker = Broker::start(dir.path()).await?;
+        latency(&broker, dir.path()).await?;
+    }
     println!("\npeak memory of the service {} MB; {disk:.0} bytes on disk per event", memory / 1024);
     Ok(())
 }
 
 fn report(name: &str, rounds: &mut [(f64, f64)]) {
     rounds.sort_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
-    let (transport, service) = rounds[rounds.len() / 2];
+    let Some(&(transport, service)) = rounds.get(rounds.len() / 2) else { return };
     println!("{name:<44} {transport:>12.0} {service:>12.0} {:>7.2}", service / transport);
-}
-
-/// A trigger of `open-issue`: one of ten thousand services, so that issues are opened and updated.
-fn trigger(i: usize) -> (String, String) {
-    event(i, "open-issue.triggered", r#""open-issue":{"title":"load test failed","severity":"major","check":"load"}"#)
-}
-
-/// A `finished` of a test, failing or passing.
-fn finished(i: usize) -> (String, String) {
-    let result = if i.is_multiple_of(3) { "pass" } else { "fail" };
-    let data = format!(
-        r#""status":"succeeded","result":"{result}","test":{{"start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:01:00Z"}}"#
-    );
-    event(i, "test.finished", &data)
-}
-
-fn event(i: usize, kind: &str, data: &str) -> (String, String) {
-    let id = uuid::Uuid::new_v4();
-    let context = uuid::Uuid::new_v4();
-    let trigger = uuid::Uuid::new_v4();
-    let time = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Nanos, true);
-    let service = i % 10_000;
-    let body = format!(
-        r#"{{"specversion":"1.0","id":"{id}","source":"shipyard-controller","type":"sh.keptn.event.{kind}","time":"{time}","datacontenttype":"application/json","shkeptncontext":"{context}","shkeptnspecversion":"0.2.4","triggeredid":"{trigger}","gitcommitid":"{:x}","data":{{"project":"shop","stage":"staging","service":"service-{service}","labels":{{"build":"{i}","owner":"team-{}"}},"message":"readiness probe of service-{service} timed out after 30 s, 3 of 9 checks failed","deployment":{{"deploymentURIsPublic":["https://service-{service}.staging.shop.example"],"deploymentNames":["direct"],"deploymentstrategy":"direct"}},{data}}}}}"#,
-        uuid::Uuid::new_v4().as_u128(),
-        i % 7,
-    );
-    (format!("sh.keptn.event.{kind}"), body)
 }
 
 /// Pull, ack in groups, and where `replies` is set publish two messages with an id per event. No work.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -21,9 +21,12 @@ use crate::domain::rules::RuleSet;
 use crate::domain::stream::Reached;
 use crate::domain::time::Time;
 use crate::effects::outbox::Outbox;
-use crate::effects::publish;
-use crate::pipeline::{Pipeline, Progress, RulesInForce, missed};
+use crate::effects::{feedback, publish};
+use crate::gateway;
+use crate::pipeline::{Pipeline, Progress, missed};
 use crate::query;
+use crate::rules::opening::opening;
+use crate::rules::reload::{Reloading, Source};
 use crate::store::{self, Store};
 
 /// Everything the service needs to know.
@@ -43,12 +46,18 @@ pub struct Config {
     pub public_url: String,
     /// Largest message that is read, in bytes.
     pub event_size: usize,
-    /// The rules that hold at start.
+    /// The rules of this start. They hold once they are met in the stream.
     pub rules: RuleSet,
+    /// Where changed rules come from.
+    pub rules_from: Source,
+    /// Told which rules are in force.
+    pub rules_now: watch::Sender<RuleSet>,
     /// What decisions depend on besides.
     pub settings: Settings,
     /// How the store is opened.
     pub store: store::Options,
+    /// The gateway; none: off.
+    pub gateway: Option<gateway::Options>,
 }
 
 /// Messages waiting for the publisher, in groups.
@@ -59,13 +68,14 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// A running service.
 pub struct App {
-    query: SocketAddr,
+    query: Option<SocketAddr>,
+    gateway: Option<SocketAddr>,
     stop: CancellationToken,
     work: JoinHandle<anyhow::Result<()>>,
 }
 
 impl App {
-    /// Opens the store, binds the listener, and starts. The broker is waited for in the background.
+    /// Opens the store, binds the listeners, and starts. The broker is waited for in the background.
     ///
     /// # Errors
     /// A data folder that cannot be used, an address that is taken.
@@ -83,6 +93,11 @@ impl App {
         base.trim_end_matches('/').clone_into(&mut config.settings.public_url);
 
         let stop = CancellationToken::new();
+        let gateway = match config.gateway.take() {
+            Some(options) => Some(Gateway::open(options, stop.clone()).await?),
+            None => None,
+        };
+        let gateway_addr = gateway.as_ref().map(|g| g.addr);
         let readiness = query::Readiness::new("connecting to the broker");
         let reader = store.reader();
         metrics.watch(reader.clone());
@@ -93,18 +108,54 @@ impl App {
         tracing::info!(addr = %query, "query endpoint listening");
         let token = stop.clone();
         let work = tokio::spawn(async move {
-            let result = work(config, store, readiness.clone(), token).await;
+            let state = gateway.as_ref().map(|g| g.state.clone());
+            let mut result = work(config, store, readiness.clone(), state, token.clone()).await;
             readiness.not("stopping");
+            token.cancel();
+            if let Some(gateway) = gateway {
+                result = result.and(gateway.close().await);
+            }
             closed.cancel();
             let served = serving.await.context("the query endpoint panicked")?;
             result.and(served.context("the query endpoint failed"))
         });
-        Ok(App { query, stop, work })
+        Ok(App { query: Some(query), gateway: gateway_addr, stop, work })
     }
 
-    /// Where the query endpoint listens.
-    pub fn query_addr(&self) -> SocketAddr {
+    /// Starts nothing but the gateway: the fold is another process.
+    ///
+    /// # Errors
+    /// An address that is taken.
+    pub async fn gateway_alone(nats: bus::Settings, options: gateway::Options) -> anyhow::Result<App> {
+        let stop = CancellationToken::new();
+        let gateway = Gateway::open(options, stop.clone()).await?;
+        let (addr, token) = (gateway.addr, stop.clone());
+        let work = tokio::spawn(async move {
+            let connected = async {
+                let bus = bus::connect(&nats, "shipwatch-gateway", Patience::Wait).await?;
+                gateway.state.connect(&bus).await
+            };
+            let result = tokio::select! {
+                result = connected => result,
+                () = token.cancelled() => Ok(()),
+            };
+            if result.is_ok() {
+                token.cancelled().await;
+            }
+            token.cancel();
+            result.map_err(anyhow::Error::from).and(gateway.close().await)
+        });
+        Ok(App { query: None, gateway: Some(addr), stop, work })
+    }
+
+    /// Where the query endpoint listens; none where the gateway is alone.
+    pub fn query_addr(&self) -> Option<SocketAddr> {
         self.query
+    }
+
+    /// Where the gateway listens; none where it is off.
+    pub fn gateway_addr(&self) -> Option<SocketAddr> {
+        self.gateway
     }
 
     /// Asks the service to stop: it finishes the group in hand.
@@ -130,11 +181,38 @@ impl App {
     }
 }
 
+/// The gateway, listening.
+struct Gateway {
+    addr: SocketAddr,
+    state: gateway::State,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Gateway {
+    async fn open(options: gateway::Options, stop: CancellationToken) -> anyhow::Result<Gateway> {
+        let (host, port) = &options.listen;
+        let listener = TcpListener::bind((host.as_str(), *port))
+            .await
+            .with_context(|| format!("cannot listen on {host}:{port} (gateway.listen, --gateway-listen)"))?;
+        let addr = listener.local_addr()?;
+        let state = gateway::State::new(options, stop);
+        let serving = tokio::spawn(gateway::serve(listener, state.clone()));
+        tracing::info!(%addr, "gateway listening");
+        Ok(Gateway { addr, state, serving })
+    }
+
+    /// Waits for its end.
+    async fn close(self) -> anyhow::Result<()> {
+        self.serving.await.context("the gateway panicked")?.context("the gateway failed")
+    }
+}
+
 /// Connects, catches up, and folds until asked to stop.
 async fn work(
     config: Config,
     store: Store,
     readiness: query::Readiness,
+    gateway: Option<gateway::State>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let wish = StreamWish {
@@ -154,6 +232,9 @@ async fn work(
         let bus = bus::connect(&config.nats, "shipwatch", Patience::Wait).await?;
         readiness.not("looking for the stream");
         let attached = bus::attach(&bus, &wish, &known).await?;
+        if let Some(gateway) = &gateway {
+            gateway.connect(&bus).await?;
+        }
         Ok::<_, bus::Error>((bus, attached))
     };
     let (bus, attached) = tokio::select! {
@@ -168,22 +249,32 @@ async fn work(
         missed(*gap);
         readiness.gap(gap.first, gap.last);
     }
+    readiness.not("looking for the rules in the stream");
+    let kept = store.reader().rules()?;
+    let mut rules = tokio::select! {
+        rules = opening(&bus, &from, kept, &config.rules) => rules,
+        () = stop.cancelled() => return Ok(()),
+    };
     tracing::info!(
         stream = %attached.stream.name, folded = from.sequence, last = attached.last_sequence,
-        rules = config.rules.short_hash(), "reading the stream"
+        rules = &**rules.current().short(), "reading the stream"
     );
+    rules.announce(config.rules_now.clone());
 
     let outbox = Arc::new(owed(&store, &config.settings)?);
     let (due, to_publish) = mpsc::channel(DUE);
+    let (asked, to_tell) = mpsc::channel(feedback::WAITING);
+    let telling = tokio::spawn(feedback::run(store.reader(), bus.publisher(), to_tell));
     let progress = Arc::new(Progress::default());
     let attached_status = attached.inbox.status();
-    let end_at_start = Arc::new(AtomicU64::new(attached.last_sequence));
+    let end_at_start = Arc::new(AtomicU64::new(end_of_ours(&bus, &attached, &config.settings).await));
     let pipeline = Pipeline {
-        rules: RulesInForce::new(config.rules.clone()),
+        rules,
         settings: config.settings.clone(),
         event_size: config.event_size,
         outbox: outbox.clone(),
         due,
+        asked,
         progress: progress.clone(),
         end_at_start: end_at_start.clone(),
         from,
@@ -191,7 +282,16 @@ async fn work(
         store,
     };
     let catching_up =
-        tokio::spawn(caught_up(bus.clone(), config.clone(), end_at_start, progress, attached.stream.name));
+        tokio::spawn(caught_up(bus.clone(), config.clone(), end_at_start, progress, attached.stream.name.clone()));
+    let reloading = Reloading {
+        bus: bus.clone(),
+        stream: attached.stream.name,
+        wish,
+        source: config.rules_from.clone(),
+        given: config.rules.clone(),
+        said: attached.notes.into_iter().collect(),
+    };
+    let reloading = tokio::spawn(reloading.run(stop.clone()));
     let gave_up = CancellationToken::new();
     let publishing = tokio::spawn(publish::run(outbox, bus.publisher(), to_publish, gave_up.clone()));
     // Counted from the request to stop: a fold that waits for a publisher that cannot publish is let go as well.
@@ -214,10 +314,26 @@ async fn work(
         gave_up.cancel();
         tracing::warn!("stopped with messages owed; they are sent after the next start");
     }
+    // Whoever waits is let go; the folder is not, while somebody reads from it.
+    telling.abort();
+    let _ = telling.await;
     grace.abort();
     catching_up.abort();
+    reloading.abort();
     bus.flush().await;
     result
+}
+
+/// Where the last message stands that an earlier life may have sent. Up to there nothing is sent, since it may be there
+/// already; behind it nobody has answered yet. Where the broker does not say, that is the end of the stream.
+async fn end_of_ours(bus: &Bus, attached: &bus::Attached, settings: &Settings) -> u64 {
+    match bus.last_of(&attached.stream.name, &messages::subjects(settings)).await {
+        Ok(last) => last,
+        Err(error) => {
+            tracing::debug!(%error, "the last message of ours is not known; what is owed waits for the end of the stream");
+            attached.last_sequence
+        }
+    }
 }
 
 /// The last message of the stream may be deleted, or one that the consumer does not see: then it never comes, and what is

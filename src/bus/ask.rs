@@ -3,7 +3,7 @@
 use async_nats::jetstream::consumer::{self, Consumer};
 use futures_util::TryStreamExt as _;
 
-use super::{Bus, Error};
+use super::{Bus, Error, reader};
 
 impl Bus {
     /// Whether JetStream answers for this account.
@@ -49,6 +49,19 @@ impl Bus {
             Err(e) if e.to_string().contains("not found") => Ok(None),
             Err(e) => Err(failed(&e)),
         }
+    }
+
+    /// Sequence of the last message that a stream holds on one of these subjects, none of them with wildcards; 0 where there
+    /// is none.
+    ///
+    /// # Errors
+    /// Where the broker cannot be asked, or may not be.
+    pub async fn last_of(&self, stream: &str, subjects: &[String]) -> Result<u64, Error> {
+        let mut last = 0;
+        for subject in subjects {
+            last = last.max(reader::fetch_last(self, stream, subject).await?.map_or(0, |message| message.sequence));
+        }
+        Ok(last)
     }
 
     /// Whether a durable consumer has given out all there is, all of it is acknowledged, and none of it lies behind

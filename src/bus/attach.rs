@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::connect::{Bus, Patience};
 use super::inbox::older_copy;
 use super::stream::{self, Chosen};
-use super::{Error, Gap, Inbox};
+use super::{Error, Gap, Inbox, consumer};
 use crate::backoff::Backoff;
 use crate::domain::stream::StreamIdentity;
 use crate::domain::time::Time;
@@ -122,13 +122,15 @@ async fn try_attach(bus: &Bus, wish: &StreamWish, store: &Reached) -> Result<Att
     };
     let mut inbox = Inbox::new(bus, stream.clone(), &wish.durable, position, time);
     inbox.open().await?;
+    let mut notes = chosen.notes;
+    notes.extend(consumer::unseen(bus, &stream.name, wish).await?);
     Ok(Attached {
         stream,
         start,
         first_sequence: chosen.info.state.first_sequence,
         last_sequence: chosen.info.state.last_sequence,
         missed: inbox.take_missed(),
-        notes: chosen.notes,
+        notes,
         inbox,
     })
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::context::RequestErrorKind;
 use async_nats::jetstream::response::Response;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError, jetstream};
+use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError, jetstream};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::settings::{Settings, at_home, without_secrets};
+use super::identity::{identify, readable, shown};
+use super::settings::{Settings, without_secrets};
 use super::{Error, Publisher};
 use crate::backoff::Backoff;
 
@@ -47,7 +48,15 @@ struct Link {
     state: watch::Sender<LinkState>,
     /// The last permission the broker denied, with a count so that an equal text is news too.
     denied: watch::Sender<(u64, String)>,
-    outage: Mutex<Option<Instant>>,
+    outage: Mutex<Option<Outage>>,
+    /// What is said where the broker does not let us in.
+    refused: String,
+}
+
+/// Since when there is no connection, and whether it was said that the broker refuses us.
+struct Outage {
+    since: Instant,
+    refused: bool,
 }
 
 /// The connection as seen from outside.
@@ -70,12 +79,20 @@ pub(super) async fn reconnected(link: &mut watch::Receiver<LinkState>, epoch: u6
 /// # Errors
 /// Bad settings and refused credentials at once; an absent broker only with [`Patience::FailFast`].
 pub async fn connect(settings: &Settings, name: &str, patience: Patience) -> Result<Bus, Error> {
+    let context = settings.context.as_deref().filter(|_| !settings.has_identity());
     let settings = settings.resolved()?;
     let urls = settings.shown_urls();
+    let who = shown(&settings, context);
+    let refused = |why: ConnectErrorKind| Error::Refused { urls: urls.clone(), who: who.clone(), why: why.to_string() };
+    let tls = |why: String| {
+        let why = why.trim_start_matches("IO error: ").trim_start_matches("TLS error: ");
+        Error::Settings(format!("TLS to {urls}: {why} ({})", settings.tls.shown()))
+    };
     let link = Arc::new(Link {
         state: watch::Sender::new(LinkState { connected: true, epoch: 0 }),
         denied: watch::Sender::new((0, String::new())),
         outage: Mutex::new(None),
+        refused: refused(ConnectErrorKind::AuthorizationViolation).to_string(),
     });
     let (options, servers) = options(&settings, name, &link).await?;
     let mut waits = Backoff::broker().waits();
@@ -86,12 +103,13 @@ pub async fn connect(settings: &Settings, name: &str, patience: Patience) -> Res
         };
         let why = error.to_string();
         match error.kind() {
-            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                return Err(Error::Refused { urls, why });
+            kind @ ConnectErrorKind::AuthorizationViolation => return Err(refused(kind)),
+            ConnectErrorKind::Authentication => {
+                return Err(Error::Settings(format!("{who} cannot be used to sign: its seed is damaged")));
             }
             ConnectErrorKind::ServerParse => return Err(Error::Settings(format!("broker address {urls}: {why}"))),
-            ConnectErrorKind::Tls => return Err(Error::Settings(format!("TLS to {urls}: {why}"))),
-            _ if certificate_problem(&error) => return Err(Error::Settings(format!("TLS to {urls}: {why}"))),
+            ConnectErrorKind::Tls => return Err(tls(why)),
+            _ if certificate_problem(&error) => return Err(tls(why)),
             _ if patience == Patience::FailFast => return Err(Error::Unreachable { urls, why }),
             _ => {}
         }
@@ -291,10 +309,14 @@ async fn options(
     }
     options = identify(options, settings, embedded).await?;
     let tls = &settings.tls;
-    for file in [&tls.ca, &tls.cert, &tls.key].into_iter().flatten() {
+    for file in [&tls.cert, &tls.key].into_iter().flatten() {
         readable(file, "TLS file").await?;
     }
     if let Some(ca) = &tls.ca {
+        // The client takes a file without any for an authority that vouches for nobody.
+        if !readable(ca, "TLS file").await?.contains("-----BEGIN") {
+            return Err(Error::Settings(format!("TLS file {} holds no certificate (nats.tls.ca)", ca.display())));
+        }
         options = options.add_root_certificates(ca.clone());
     }
     match (&tls.cert, &tls.key) {
@@ -306,47 +328,6 @@ async fn options(
         options = options.tls_first();
     }
     Ok((options, servers))
-}
-
-async fn identify(
-    mut options: ConnectOptions,
-    settings: &Settings,
-    embedded: Option<(String, Option<String>)>,
-) -> Result<ConnectOptions, Error> {
-    if let Some(file) = &settings.creds {
-        let text = readable(file, "credentials file").await?;
-        options = options
-            .credentials(&text)
-            .map_err(|e| Error::Settings(format!("credentials file {}: {e}", file.display())))?;
-    }
-    if let Some(nkey) = &settings.nkey {
-        let seed = if nkey.starts_with('S') && !nkey.contains(['/', '.']) {
-            nkey.clone()
-        } else {
-            let text = readable(&at_home(nkey), "nkey file").await?;
-            let seed = text.lines().map(str::trim).find(|l| l.starts_with('S')).map(str::to_owned);
-            seed.ok_or_else(|| Error::Settings(format!("nkey file {nkey} holds no seed (a line that begins with S)")))?
-        };
-        options = options.nkey(seed);
-    }
-    match (&settings.user, embedded) {
-        (Some(user), _) => {
-            options = options.user_and_password(user.clone(), settings.password.clone().unwrap_or_default());
-        }
-        (None, Some((user, Some(password)))) => options = options.user_and_password(user, password),
-        // As other NATS clients read it: a user name alone is a token.
-        (None, Some((token, None))) => options = options.token(token),
-        (None, None) => {}
-    }
-    if let Some(token) = &settings.token {
-        options = options.token(token.clone());
-    }
-    Ok(options)
-}
-
-async fn readable(file: &std::path::Path, what: &str) -> Result<String, Error> {
-    let text = tokio::fs::read_to_string(file).await;
-    text.map_err(|e| Error::Settings(format!("{what} {} cannot be read: {e}", file.display())))
 }
 
 /// Whether the handshake failed on a certificate: waiting does not mend that.
@@ -371,14 +352,26 @@ impl Link {
                 self.state.send_modify(|s| s.connected = false);
                 let mut outage = self.outage.lock();
                 if outage.is_none() {
-                    *outage = Some(Instant::now());
+                    *outage = Some(Outage { since: Instant::now(), refused: false });
                     tracing::warn!("connection to the broker lost, reconnecting");
                 }
             }
             Event::Connected => {
                 self.state.send_modify(|s| *s = LinkState { connected: true, epoch: s.epoch + 1 });
-                if let Some(since) = self.outage.lock().take() {
-                    tracing::info!(outage_ms = since.elapsed().as_millis() as u64, "connected to the broker again");
+                if let Some(outage) = self.outage.lock().take() {
+                    tracing::info!(
+                        outage_ms = outage.since.elapsed().as_millis() as u64,
+                        "connected to the broker again"
+                    );
+                }
+            }
+            // The client tries on: whoever took the right away may give it back.
+            Event::ClientError(ClientError::Other(text))
+                if text == ConnectErrorKind::AuthorizationViolation.to_string() =>
+            {
+                if let Some(outage) = self.outage.lock().as_mut().filter(|outage| !outage.refused) {
+                    outage.refused = true;
+                    tracing::error!("{}; trying again (changed settings are read at start only)", self.refused);
                 }
             }
             Event::ServerError(ServerError::Other(text)) => {

@@ -6,9 +6,10 @@ use async_nats::jetstream::{self, ErrorCode};
 use serde_json::json;
 use std::time::Duration;
 
-use super::Error;
 use super::connect::{Asked, Bus};
 use super::error::quoted;
+use super::subjects::covers;
+use super::{Error, StreamWish};
 
 /// After this long without an acknowledgement the broker delivers again. What comes twice is told by its sequence.
 const ACK_WAIT: Duration = Duration::from_secs(60);
@@ -85,6 +86,21 @@ pub(super) async fn delivered(bus: &Bus, stream: &str, name: &str) -> Result<u64
     let info: Info =
         bus.api(&format!("read consumer {name:?}"), format!("CONSUMER.INFO.{stream}.{name}"), &json!({})).await?;
     Ok(info.delivered.stream_sequence)
+}
+
+/// What a durable that somebody made with a filter does not let through.
+pub(super) async fn unseen(bus: &Bus, stream: &str, wish: &StreamWish) -> Result<Option<String>, Error> {
+    let name = &wish.durable;
+    let info: Info =
+        bus.api(&format!("read consumer {name:?}"), format!("CONSUMER.INFO.{stream}.{name}"), &json!({})).await?;
+    let filter = Filter::of(&info.config);
+    let lacks: Vec<_> = wish.subjects.iter().filter(|w| !filter.0.iter().any(|f| covers(f, w))).collect();
+    Ok((!filter.is_all() && !lacks.is_empty()).then(|| {
+        format!(
+            "consumer {name:?} on stream {stream:?} has a filter that lacks {}: those events are not seen",
+            quoted(lacks)
+        )
+    }))
 }
 
 async fn make(bus: &Bus, stream: &stream::Info, name: &str, after: u64) -> Result<Info, Error> {

@@ -9,10 +9,12 @@ pub enum Error {
     #[error("{0}")]
     Settings(String),
     /// The broker does not let us in.
-    #[error("the broker at {urls} refuses the connection: {why}")]
+    #[error("the broker at {urls} refuses {who}: {why}")]
     Refused {
         /// Where it was tried.
         urls: String,
+        /// Which credentials, and the settings they come from.
+        who: String,
         /// The broker's word.
         why: String,
     },

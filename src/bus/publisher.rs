@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{Bus, Error};
 
 /// What a structured event says of itself. Keptn needs no header; clients that follow the binding's draft do.
-const STRUCTURED: &str = "application/cloudevents+json";
+pub const STRUCTURED: &str = "application/cloudevents+json";
 
 /// How long the stream's word may take.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);

@@ -269,7 +269,13 @@ pub(super) async fn fetch_at(bus: &Bus, stream: &str, sequence: u64) -> Result<O
     fetch(bus, stream, json!({"seq": sequence})).await
 }
 
-async fn fetch(bus: &Bus, stream: &str, which: serde_json::Value) -> Result<Option<Message>, Error> {
+/// Fetches the last message on a subject; `None` where there is none.
+pub(super) async fn fetch_last(bus: &Bus, stream: &str, subject: &str) -> Result<Option<Message>, Error> {
+    fetch(bus, stream, json!({"last_by_subj": subject})).await
+}
+
+/// Fetches one message of a stream, as the API is asked for it.
+pub(super) async fn fetch(bus: &Bus, stream: &str, which: serde_json::Value) -> Result<Option<Message>, Error> {
     #[derive(Deserialize)]
     struct Answer {
         message: Stored,

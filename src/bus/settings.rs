@@ -47,6 +47,21 @@ pub struct Tls {
     pub first: bool,
 }
 
+impl Tls {
+    /// The settings as they are, for a message about a handshake that failed.
+    pub(super) fn shown(&self) -> String {
+        let file = |file: &Option<PathBuf>, none: &str| {
+            file.as_ref().map_or_else(|| none.to_owned(), |file| file.display().to_string())
+        };
+        format!(
+            "nats.tls.ca: {}, nats.tls.cert: {}, nats.tls.first: {}",
+            file(&self.ca, "the system's"),
+            file(&self.cert, "none"),
+            self.first
+        )
+    }
+}
+
 impl Settings {
     /// Settings for one URL and nothing else.
     pub fn url(url: impl Into<String>) -> Settings {
@@ -56,6 +71,11 @@ impl Settings {
     /// The URLs without user names and passwords, for messages.
     pub fn shown_urls(&self) -> String {
         self.urls.iter().map(|url| without_secrets(url)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether these settings themselves say who we are.
+    pub(super) fn has_identity(&self) -> bool {
+        self.creds.is_some() || self.nkey.is_some() || self.user.is_some() || self.token.is_some()
     }
 
     /// Fills gaps from the context, if one is named, and the URL from the default.
@@ -76,8 +96,7 @@ impl Settings {
     /// Takes what is not set from the context. Who we are is taken whole or not at all: a user of ours with a token of
     /// the context's would be nobody.
     fn fill(&mut self, context: Context) {
-        let anybody = self.creds.is_none() && self.nkey.is_none() && self.user.is_none() && self.token.is_none();
-        if anybody {
+        if !self.has_identity() {
             self.creds = path(context.creds);
             self.nkey = text(context.nkey);
             self.user = text(context.user);

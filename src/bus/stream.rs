@@ -13,7 +13,7 @@ use super::connect::{Asked, Bus};
 use super::error::quoted;
 use super::plan::{Layout, MARK, Plan, Seen, plan};
 use super::subjects::covers;
-use super::{Error, StreamWish};
+use super::{Error, StreamWish, consumer};
 use crate::domain::stream::StreamIdentity;
 
 /// The stream to read, and what is worth saying about the choice.
@@ -83,6 +83,31 @@ async fn pick(bus: &Bus, wish: &StreamWish, last: Option<&str>, make: bool) -> R
     Ok(Chosen { info, notes })
 }
 
+/// Widens the stream that is being read, where it is one of our own. What is lacking afterwards comes back as notes.
+pub(super) async fn widen_to(bus: &Bus, name: &str, wish: &StreamWish) -> Result<Vec<String>, Error> {
+    let mut info = still(bus, name).await?;
+    let mut in_part = BTreeMap::new();
+    if wish.named.is_none() && name == wish.create_as && Seen::of(&info).ours {
+        let seen: Vec<Seen> = list(bus).await?.iter().map(Seen::of).collect();
+        let (plan, partly) = plan(wish, &seen, Some(name), bus.server_at_least(2, 10));
+        in_part = partly;
+        if let Plan::Widen(layout) = plan {
+            info = widen(bus, info, layout).await?;
+        }
+    }
+    let mut notes = notes(&info, wish, &in_part);
+    notes.extend(consumer::unseen(bus, name, wish).await?);
+    Ok(notes)
+}
+
+/// The stream being read, as it is now.
+pub(super) async fn still(bus: &Bus, name: &str) -> Result<Info, Error> {
+    info(bus, name).await.map_err(|asked| match asked.is(ErrorCode::STREAM_NOT_FOUND) {
+        true => Error::StreamChanged(format!("stream {name:?} is gone")),
+        false => asked.error,
+    })
+}
+
 /// The stream as it is now.
 pub(super) async fn info(bus: &Bus, name: &str) -> Result<Info, Asked> {
     if name.is_empty() || name.contains(['.', '*', '>', ' ', '/', '\\']) {
@@ -91,7 +116,7 @@ pub(super) async fn info(bus: &Bus, name: &str) -> Result<Info, Asked> {
     bus.api(&format!("read stream {name:?}"), format!("STREAM.INFO.{name}"), &json!({})).await
 }
 
-async fn list(bus: &Bus) -> Result<Vec<Info>, Error> {
+pub(super) async fn list(bus: &Bus) -> Result<Vec<Info>, Error> {
     #[derive(Deserialize)]
     struct Page {
         total: usize,
@@ -100,7 +125,14 @@ async fn list(bus: &Bus) -> Result<Vec<Info>, Error> {
     }
     let mut all = Vec::new();
     loop {
-        let page: Page = bus.api("list streams", "STREAM.LIST".into(), &json!({"offset": all.len()})).await?;
+        let page: Result<Page, Asked> =
+            bus.api("list streams", "STREAM.LIST".into(), &json!({"offset": all.len()})).await;
+        let page = page.map_err(|asked| match asked.error {
+            Error::NotAllowed { what, why } => {
+                Error::NoStream(format!("not allowed to {what} ({why}); name the one to read (nats.stream, --stream)"))
+            }
+            other => other,
+        })?;
         let new = page.streams.unwrap_or_default();
         let empty = new.is_empty();
         all.extend(new);

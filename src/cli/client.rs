@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{StatusCode, Url};
+use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 
 use super::exit::Usage;
@@ -111,15 +111,29 @@ impl Client {
 
     /// The body of a good answer. `path` is taken part by part, so ids may hold anything.
     pub async fn get(&self, path: &[&str], query: &[(String, String)]) -> Result<String, Error> {
+        let mut url = self.below(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.good(self.http.get(url.clone()), url).await
+    }
+
+    /// Posts to a webhook of the gateway; the body of a good answer. The same `key` again is a retry.
+    pub async fn webhook(&self, hook: &str, key: &str, body: &serde_json::Value) -> Result<String, Error> {
+        let url = self.below(&["api", "v1", "webhooks", hook]);
+        self.good(self.http.post(url.clone()).header("Idempotency-Key", key).json(body), url).await
+    }
+
+    fn below(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         // A base with a host can always carry a path.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut request = self.http.get(url.clone());
+        url
+    }
+
+    async fn good(&self, mut request: RequestBuilder, url: Url) -> Result<String, Error> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }

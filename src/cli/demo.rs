@@ -1,7 +1,9 @@
 //! `shipwatch demo`: an afternoon of deliveries, on a broker of its own.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -35,6 +37,16 @@ struct Act {
     say: String,
     then: Then,
     events: Vec<Value>,
+    /// What is posted to the gateway after them.
+    #[serde(default)]
+    posts: Vec<Post>,
+}
+
+#[derive(Deserialize)]
+struct Post {
+    hook: String,
+    key: String,
+    body: Value,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +66,7 @@ const ACTS: &[&str] = &[
     include_str!("../../events/demo/08-the-gate-opens.json"),
     include_str!("../../events/demo/09-late-and-double-events-change-nothing.json"),
     include_str!("../../events/demo/10-a-failure-comes-back.json"),
+    include_str!("../../events/demo/11-a-pipeline-without-nats.json"),
 ];
 
 /// How long an act may take to be folded.
@@ -66,16 +79,30 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let nats = Nats::start(&args.nats_server, dir.path())?;
     let mut raw = RawConfig::default();
     let data = dir.path().join("data").display().to_string();
-    raw.flags([("nats.urls", nats.url()), ("dataDir", data), ("query.listen", args.listen.clone())]);
+    let gateway = "127.0.0.1:0".to_owned();
+    // The rules of this folder, if there are any, are not part of the play.
+    let none = dir.path().display().to_string();
+    raw.flags([
+        ("nats.urls", nats.url()),
+        ("dataDir", data),
+        ("shipyardDir", none),
+        ("query.listen", args.listen.clone()),
+        ("gateway.listen", gateway),
+    ]);
     let config = check(&raw, Mistakes::default())?;
-    let app = wiring::start(&config).await?;
-    let server = format!("http://{}", app.query_addr());
+    let app = wiring::start(&config, Arc::default()).await?;
+    let url = |addr: Option<SocketAddr>| addr.map(|addr| format!("http://{addr}"));
+    let server = url(app.query_addr()).context("there is no query endpoint")?;
+    let gateway = url(app.gateway_addr()).context("there is no gateway")?;
     let stop = app.stop_token();
     wiring::stop_on_signal(stop.clone());
-    output::write(&format!("broker {}, Shipwatch {server}, both only for this demo\n", nats.url()))?;
+    output::write(&format!(
+        "broker {}, Shipwatch {server}, its gateway {gateway}, all only for this demo\n",
+        nats.url()
+    ))?;
 
     let played = tokio::select! {
-        played = play(&config, &server) => played.map(Some),
+        played = play(&config, &server, &gateway) => played.map(Some),
         () = stop.cancelled() => Ok(None),
     };
     let failed = match &played {
@@ -86,7 +113,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Ok(Some(_)) = played
         && !args.oneshot
     {
-        output::write(&look_around(&server))?;
+        output::write(&look_around(&server, &gateway))?;
         stop.cancelled().await;
     }
     let ended = app.stop().await;
@@ -96,18 +123,21 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn look_around(server: &str) -> String {
+fn look_around(server: &str, gateway: &str) -> String {
     format!(
         "Look around:\n  curl -s '{server}/api/v1/issues?state=ACTIVE'\n  curl -s {server}/api/v1/issues/1/history\n  \
          curl -s '{server}/api/v1/events?outcome=stale'\n  curl -s {server}/metrics\n  \
+         curl -s {gateway}/api/v1/webhooks/pipeline-failure \\\n    \
+         -d '{{\"pipelineName\": \"p\", \"namespace\": \"n\", \"failureReason\": \"boom\"}}'\n  \
          shipwatch issues list --server {server}\n  shipwatch events why demo-09-late-success --server {server}\n\n\
          Serving until Ctrl-C."
     )
 }
 
 /// Plays all acts. The number of acts that did not end as they should.
-async fn play(config: &crate::config::Config, server: &str) -> anyhow::Result<usize> {
+async fn play(config: &crate::config::Config, server: &str, gateway: &str) -> anyhow::Result<usize> {
     let client = Client::new(&ServerArgs::of(server))?;
+    let gateway = Client::new(&ServerArgs::of(gateway))?;
     eventually("the service to be ready", async || Ok(client.get(&["readyz"], &[]).await.is_ok())).await?;
     let broker = wiring::connect(&config.nats).await?;
     let (mut wrong, mut shown) = (0, 0);
@@ -126,6 +156,11 @@ async fn play(config: &crate::config::Config, server: &str) -> anyhow::Result<us
             if let wiring::Receipt::Stored { sequence, .. } = receipt {
                 last = sequence;
             }
+        }
+        for Post { hook, key, body } in act.posts {
+            let told: Value = serde_json::from_str(&gateway.webhook(&hook, &key, &body).await?)?;
+            output::write(&format!("  ⇒ POST /api/v1/webhooks/{hook}  {}", text_of(&body, "pipelineName")))?;
+            output::write(&format!("  ⇐ 200 {}", told_in_short(&told)))?;
         }
         eventually("the act to be folded", async || settled(&client, last).await).await?;
         shown = answers(&client, shown).await?;
@@ -180,6 +215,13 @@ fn in_short(event: &Value) -> String {
     let data = &event["data"];
     let words = ["service", "stage", "status", "result", "State"].map(|member| text_of(data, member));
     words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn told_in_short(told: &Value) -> String {
+    match &told["issue"] {
+        Value::Null => text_of(told, "message"),
+        issue => format!("#{} {}, occurrences {}", issue["number"], text_of(issue, "state"), issue["occurrences"]),
+    }
 }
 
 /// `{{-3600s}}` is an hour ago. Written by offset, so that nothing in the demo is too old.

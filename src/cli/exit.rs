@@ -5,6 +5,10 @@ use std::process::ExitCode;
 
 use super::client;
 use crate::config::Mistakes;
+use crate::shipyard::WrongRules;
+
+/// A check looked through something and found something.
+pub(super) const FOUND: u8 = 3;
 
 /// The command was asked for in a way that cannot be meant.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +27,10 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
 
 fn code(error: &anyhow::Error) -> u8 {
     let wrong = error.chain().any(|e| {
-        e.is::<Usage>() || e.is::<Mistakes>() || e.downcast_ref::<client::Error>().is_some_and(client::Error::is_usage)
+        e.is::<Usage>()
+            || e.is::<Mistakes>()
+            || e.is::<WrongRules>()
+            || e.downcast_ref::<client::Error>().is_some_and(client::Error::is_usage)
     });
     if wrong { 2 } else { 1 }
 }

@@ -13,8 +13,8 @@ pub(super) fn init(format: LogFormat, level: &str) -> anyhow::Result<()> {
         Ok(text) if !text.is_empty() => {
             EnvFilter::try_new(&text).map_err(|e| Usage(format!("variable RUST_LOG: {text:?}: {e}")))?
         }
-        // What the client says of its connection, the bus says in its own words.
-        _ => EnvFilter::new(format!("{level},async_nats=off")),
+        // What the client says of its connection, and the engine of its disk, the bus and the store say in their own words.
+        _ => EnvFilter::new(format!("{level},async_nats=off,sled=off")),
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start, as tests may make, changes nothing.

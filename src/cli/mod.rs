@@ -12,6 +12,7 @@ mod listing;
 mod logging;
 mod output;
 mod parked;
+mod rules;
 mod serve;
 mod settings;
 mod table;
@@ -50,6 +51,9 @@ enum Command {
     /// Look at what could not be handled
     #[command(subcommand)]
     Parked(parked::Command),
+    /// Check, test and explain the team's rules; needs no service
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Check that everything is in place and works, and say what to do where it is not
     Doctor(doctor::Args),
     /// Ask the service whether it lives: for health checks of containers
@@ -69,6 +73,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Issues(command) => issues::run(command).await,
         Command::Events(command) => events::run(command).await,
         Command::Parked(command) => parked::run(command).await,
+        Command::Rules(command) => rules::run(command),
         Command::Doctor(args) => doctor::run(args).await,
         Command::Health(args) => health::run(args).await,
     }

@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// Where the gateway listens; off where not given (or SHIPWATCH_GATEWAY_LISTEN)
     #[arg(long, value_name = "ADDRESS")]
     gateway_listen: Option<String>,
+    /// Run nothing but the gateway: no store, no query endpoint; another process folds
+    #[arg(long)]
+    no_fold: bool,
     /// Form of the log (or SHIPWATCH_LOG_FORMAT)
     #[arg(long, value_parser = PossibleValuesParser::new(["text", "json"]))]
     log_format: Option<String>,
@@ -45,5 +48,5 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     logging::init(config.log.format, "info")?;
-    wiring::serve(config).await
+    wiring::serve(config, !args.no_fold).await
 }

@@ -24,7 +24,9 @@ impl Tone {
         match word {
             "RESOLVED" | "resolved" | "success" | "pass" | "ok" => Tone::Good,
             "minor" | "warning" | "stale" | "warn" | "duplicate" => Tone::Notice,
-            "ACTIVE" | "failure" | "opened" | "reopened" | "major" | "parked" | "fail" | "errored" => Tone::Bad,
+            "ACTIVE" | "failure" | "opened" | "reopened" | "major" | "parked" | "fail" | "failed" | "errored" => {
+                Tone::Bad
+            }
             "critical" => Tone::Worst,
             _ => Tone::Plain,
         }

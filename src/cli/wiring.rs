@@ -1,9 +1,12 @@
 //! The one place where commands meet the service and the broker.
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Usage;
@@ -13,7 +16,9 @@ use crate::config::{self, Config, IssueEvent, Nkey};
 use crate::domain::decide::{Settings, TaskNames};
 use crate::domain::issue::ChangeKind;
 use crate::domain::rules::RuleSet;
-use crate::{metrics, query, store};
+use crate::rules::{self, reload::Source};
+use crate::secrets::Secrets;
+use crate::{gateway, metrics, query, store};
 
 /// What commands want of a broker. A trait, so that tests need none.
 pub(super) trait Broker {
@@ -144,7 +149,7 @@ fn settings(nats: &config::Nats) -> bus::Settings {
 }
 
 /// The checked configuration as the application takes it.
-fn application(config: &Config) -> app::Config {
+fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Config> {
     let change = |event: &IssueEvent| match event {
         IssueEvent::Opened => ChangeKind::Opened,
         IssueEvent::Updated => ChangeKind::Updated,
@@ -153,7 +158,9 @@ fn application(config: &Config) -> app::Config {
     };
     let (host, port) = config.query.listen.host_and_port();
     let keep_events = config.retention.events.get();
-    app::Config {
+    let given = rules(&config.shipyard_dir)?;
+    let rules_now = watch::Sender::new(given.clone());
+    Ok(app::Config {
         nats: settings(&config.nats),
         stream: config.nats.stream.clone(),
         durable: config.nats.durable.clone(),
@@ -161,7 +168,8 @@ fn application(config: &Config) -> app::Config {
         listen: (host.to_owned(), port),
         public_url: config.query.public_url.clone().unwrap_or_default(),
         event_size: config.limits.event_size.bytes() as usize,
-        rules: RuleSet::builtin(),
+        rules: given,
+        rules_from: Source { dir: config.shipyard_dir.clone(), ask: reload },
         settings: Settings {
             tasks: TaskNames {
                 open: config.tasks.open_issue.clone(),
@@ -180,18 +188,57 @@ fn application(config: &Config) -> app::Config {
             },
             ..store::Options::default()
         },
+        gateway: gateway(config, &rules_now),
+        rules_now,
+    })
+}
+
+/// The rules of this start: a service does not begin with broken ones.
+fn rules(shipyard_dir: &Path) -> anyhow::Result<RuleSet> {
+    // The default folder need not be there; one that somebody named has to.
+    if shipyard_dir != Path::new(config::SHIPYARD_DIR) && !shipyard_dir.is_dir() {
+        return Err(Usage(format!("shipyardDir: folder {} does not exist", shipyard_dir.display())).into());
     }
+    rules::load(shipyard_dir).with_context(|| format!("shipyard folder {}", shipyard_dir.display()))
 }
 
-/// Starts the service in this process.
-pub(super) async fn start(config: &Config) -> anyhow::Result<App> {
+/// What the gateway is set to; none: off.
+fn gateway(config: &Config, rules: &watch::Sender<RuleSet>) -> Option<gateway::Options> {
+    let config::Gateway { listen, max_body, wait, max_waiting, .. } = &config.gateway;
+    let (host, port) = listen.as_ref()?.host_and_port();
+    Some(gateway::Options {
+        listen: (host.to_owned(), port),
+        max_body: max_body.bytes() as usize,
+        event_size: config.limits.event_size.bytes() as usize,
+        wait: wait.get(),
+        max_waiting: *max_waiting,
+        rules: rules.subscribe(),
+        secrets: Secrets { dir: config.webhooks.secrets_dir.clone() },
+    })
+}
+
+/// Starts the service in this process; `reload` makes it look at its rule files.
+pub(super) async fn start(config: &Config, reload: Arc<Notify>) -> anyhow::Result<App> {
+    let application = application(config, reload)?;
     let metrics = query::Metrics::new(metrics::install()?);
-    App::start(application(config), metrics).await
+    App::start(application, metrics).await
 }
 
-/// Runs the service until it is told to stop.
-pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let app = start(&config).await?;
+/// Starts nothing but the gateway, whose webhooks are those of the rule files.
+async fn start_gateway(config: &Config, reload: Arc<Notify>) -> anyhow::Result<App> {
+    let source = Source { dir: config.shipyard_dir.clone(), ask: reload };
+    let rules_now = watch::Sender::new(rules(&source.dir)?);
+    let Some(options) = gateway(config, &rules_now) else {
+        return Err(Usage("--no-fold leaves only the gateway: give --gateway-listen".into()).into());
+    };
+    tokio::spawn(rules::reload::follow(source, rules_now));
+    App::gateway_alone(settings(&config.nats), options).await
+}
+
+/// Runs the service, or nothing but its gateway, until it is told to stop.
+pub(super) async fn serve(config: Config, fold: bool) -> anyhow::Result<ExitCode> {
+    let reload = reload_on_signal();
+    let app = if fold { start(&config, reload).await? } else { start_gateway(&config, reload).await? };
     stop_on_signal(app.stop_token());
     let result = app.join().await;
     if let Err(error) = result {
@@ -213,6 +260,22 @@ pub(super) fn stop_on_signal(stop: CancellationToken) {
         signal().await;
         std::process::exit(1);
     });
+}
+
+/// SIGHUP asks for a look at the rule files, from now on. Where the system has no such signal, a changed file is enough.
+fn reload_on_signal() -> Arc<Notify> {
+    let ask = Arc::new(Notify::new());
+    #[cfg(unix)]
+    if let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        let ask = ask.clone();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tracing::info!("reloading the rules");
+                ask.notify_one();
+            }
+        });
+    }
+    ask
 }
 
 #[cfg(unix)]

@@ -10,7 +10,7 @@ use super::raw::RawConfig;
 use super::values::{Listen, NatsUrl, Secret, Target};
 use super::{
     Auth, Config, Deadlines, Gateway, IssueEvent, Limits, Log, LogFormat, Nats, NatsTls, Nkey, Query, Retention, Role,
-    TaskDeadlines, Tasks, TlsFiles, Token, Webhooks,
+    SHIPYARD_DIR, TaskDeadlines, Tasks, TlsFiles, Token, Webhooks,
 };
 use crate::units::{Size, Span};
 
@@ -36,7 +36,7 @@ impl<'a> Checker<'a> {
         Config {
             nats: self.nats(),
             data_dir: self.path("dataDir").unwrap_or_else(|| "./shipwatch-data".into()),
-            shipyard_dir: self.path("shipyardDir").unwrap_or_else(|| "./shipyard".into()),
+            shipyard_dir: self.path("shipyardDir").unwrap_or_else(|| SHIPYARD_DIR.into()),
             query: Query {
                 listen: self.get("query.listen", listen).unwrap_or_else(default_listen),
                 public_url: self.optional("query.publicUrl", base_url),

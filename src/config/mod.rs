@@ -25,6 +25,9 @@ pub use values::{Listen, NatsUrl, Secret, Target};
 
 use crate::units::{Size, Span};
 
+/// The folder of a team's files where none is named.
+pub const SHIPYARD_DIR: &str = "./shipyard";
+
 /// The checked configuration. Serialises to the file's form without secrets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::decide::Settings;
+use super::decide::{Settings, TaskNames};
 use super::decision::{Answer, Change, ResultWord, Status};
 use super::event::Event;
 use super::ids::{self, KeyId, Position};
@@ -20,6 +20,9 @@ use super::time::Time;
 
 /// `source` of everything Shipwatch publishes of its own accord.
 pub const SOURCE: &str = "shipwatch";
+
+/// `source` of what the service or the command line puts into the stream so that the fold acts on it.
+pub const CONTROL: &str = "shipwatch/control";
 
 /// A message owed to the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,24 @@ pub struct Message {
 /// Link to an issue.
 pub fn issue_url(public_url: &str, id: KeyId) -> String {
     format!("{public_url}/api/v1/issues/{id}")
+}
+
+/// The subjects of everything that [`caused_by`] can give.
+pub fn subjects(settings: &Settings) -> Vec<String> {
+    let TaskNames { open, update, close, check } = &settings.tasks;
+    let replies = [open, update, close, check]
+        .into_iter()
+        .flat_map(|task| [OwnKind::Started, OwnKind::Finished].map(|kind| reply_subject(task, kind)));
+    let events = settings.issue_events.iter().map(|kind| issue_subject(*kind));
+    replies.chain(events).collect()
+}
+
+fn reply_subject(task: &str, kind: OwnKind) -> String {
+    format!("sh.keptn.event.{task}.{}", if kind == OwnKind::Finished { "finished" } else { "started" })
+}
+
+fn issue_subject(published: ChangeKind) -> String {
+    format!("dev.shipwatch.issue.{}", published.as_str())
 }
 
 /// The id of a reply: UUIDv5 of trigger source, trigger id and kind (contract section 5).
@@ -143,6 +164,13 @@ fn bytes<D: Serialize>(envelope: &Envelope<'_, D>) -> Bytes {
     serde_json::to_vec(envelope).map(Bytes::from).unwrap_or_default()
 }
 
+/// The id of a message that begins as ours do, read without the rest.
+pub fn id_of_own(body: &[u8]) -> Option<Uuid> {
+    let id = body.strip_prefix(br#"{"specversion":"1.0","id":""#)?;
+    let (id, rest) = id.split_at_checked(36)?;
+    rest.starts_with(br#"","source":"shipwatch","#).then(|| Uuid::try_parse_ascii(id).ok())?
+}
+
 /// `data` of a reply.
 struct ReplyData<'a> {
     event: &'a Event,
@@ -180,7 +208,7 @@ impl Serialize for ReplyData<'_> {
 fn reply(stream_time: Time, event: &Event, origin: &Origin, answer: &Answer, kind: OwnKind) -> Message {
     let finished = kind == OwnKind::Finished;
     let word = if finished { "finished" } else { "started" };
-    let subject = format!("sh.keptn.event.{}.{word}", answer.task);
+    let subject = reply_subject(&answer.task, kind);
     let id = reply_id(origin, word);
     let data = ReplyData { event, answer, finished };
     let mut envelope = envelope(event, id, &subject, stream_time, data);
@@ -198,7 +226,7 @@ fn issue_event(
     index: usize,
     view: &View,
 ) -> Message {
-    let subject = format!("dev.shipwatch.issue.{}", published.as_str());
+    let subject = issue_subject(published);
     let id = issue_event_id(origin, change.key, published);
     let mut envelope = envelope(event, id, &subject, stream_time, view);
     envelope.subject = Some(change.key.to_string());
@@ -228,7 +256,11 @@ pub fn again<L: Lookup>(row: &Row, lookup: &L, settings: &Settings) -> Result<Ve
 }
 
 /// The record of a key as the line at `position` left it: what the next change of that key found, else what it is now.
-fn left_behind<L: Lookup>(position: Position, id: KeyId, lookup: &L) -> Result<Option<KeyState>, Unreadable> {
+pub(super) fn left_behind<L: Lookup>(
+    position: Position,
+    id: KeyId,
+    lookup: &L,
+) -> Result<Option<KeyState>, Unreadable> {
     let Some(now) = lookup.key(id) else { return Ok(None) };
     let change = |row: &Row| match &row.entry {
         Entry::Event(r) => {

@@ -3,9 +3,11 @@
 pub mod decide;
 pub mod decision;
 pub mod event;
+pub mod feedback;
 pub mod ids;
 pub mod issue;
 pub mod keptn;
+pub mod loaded;
 pub mod lookup;
 pub mod messages;
 pub mod row;

@@ -3,7 +3,7 @@
 //! There are no rows to write and delete for it. What a journal line causes can be made again from the line, so the
 //! outbox is the journal beyond a cursor: everything up to the cursor has been published and acknowledged. The cursor
 //! is stored with a later commit; until then the worst that happens is that a message is looked at twice. Before the
-//! first publish of a new life the fold reaches the end that the stream had at start, and a message that is seen in
+//! first publish of a new life the fold passes the last message of ours that the stream had at start, and one that is seen in
 //! the stream is not owed any more.
 
 use std::collections::BTreeMap;

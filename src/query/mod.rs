@@ -9,7 +9,6 @@ mod list;
 mod pages;
 mod params;
 mod scopes;
-mod server;
 mod status;
 mod views;
 
@@ -23,7 +22,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -31,13 +32,12 @@ use utoipa_axum::routes;
 
 use crate::domain::decide::Settings;
 use crate::domain::issue::{Severity, State as IssueState};
-use crate::metrics;
 use crate::store::Reader;
-use pages::Pages;
+use crate::{http, metrics};
 
 use error::Id;
 pub use error::Problem;
-pub use server::serve;
+use pages::Pages;
 
 /// Whether the service takes part, and why not.
 #[derive(Clone)]
@@ -223,6 +223,14 @@ async fn headers(request: Request<Body>, next: Next) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Serves until asked to stop; requests in hand are answered.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> std::io::Result<()> {
+    http::serve(listener, router(state), stop).await
 }
 
 #[cfg(test)]

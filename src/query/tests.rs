@@ -11,6 +11,7 @@ use crate::domain::decide::{Incoming, Judge as _, Memory, decide};
 use crate::domain::event::{Event, Form};
 use crate::domain::ids::Position;
 use crate::domain::messages;
+use crate::domain::row::Head;
 use crate::domain::rules::Verdict;
 use crate::domain::stream::{Reached, StreamIdentity};
 use crate::store::{Direction, Options, Store};
@@ -91,9 +92,13 @@ impl Endpoint {
                     stream_time: minute(sequence as i64),
                     subject: "s".into(),
                     form: Form::Bare,
-                    event,
+                    event: event.map(|event| {
+                        let head = Head::of(&event);
+                        (event, head)
+                    }),
                     verdict,
                     payload,
+                    tell: None,
                 };
                 let decided = decide(incoming, &staged, &TestRules, &settings(), &Memory::new(0)).unwrap();
                 staged.add(decided).unwrap();
@@ -106,7 +111,7 @@ impl Endpoint {
 
     async fn ask(&self, method: &str, path: &str) -> Answer {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        let response = router(self.state.clone()).oneshot(server::without_slash(request)).await.unwrap();
+        let response = router(self.state.clone()).oneshot(http::without_slash(request)).await.unwrap();
         let (head, body) = response.into_parts();
         Answer {
             status: head.status,

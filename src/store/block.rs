@@ -16,7 +16,7 @@ use crate::domain::row::Row;
 use crate::domain::time::Time;
 
 /// Lines in a full block.
-const LINES: usize = 16;
+pub const LINES: usize = 16;
 /// Bytes of lines, not packed, that make a block full.
 const BYTES: usize = 64 << 10;
 const VERSION: u8 = 1;
@@ -44,9 +44,10 @@ struct Place {
 }
 
 /// Encodes a block.
-pub fn encode(lines: &[Line]) -> Vec<u8> {
+pub fn encode<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Vec<u8> {
     let (mut position, mut seconds) = (0, 0);
-    let places = lines.iter().map(|line| {
+    let (mut places, mut plain) = (Vec::with_capacity(LINES), Vec::new());
+    for line in lines {
         let (p, s) = (line.position.to_u64(), line.time.unix_seconds());
         let place = Place {
             position: p.wrapping_sub(position),
@@ -55,10 +56,10 @@ pub fn encode(lines: &[Line]) -> Vec<u8> {
             len: line.bytes.len() as u32,
         };
         (position, seconds) = (p, s);
-        place
-    });
-    let mut head = Head { lines: places.collect(), packed: true };
-    let plain = lines.iter().map(|line| &line.bytes[..]).collect::<Vec<_>>().concat();
+        places.push(place);
+        plain.extend_from_slice(&line.bytes);
+    }
+    let mut head = Head { lines: places, packed: true };
     let body = match packing::pack(&plain) {
         Ok(packed) if packed.len() < plain.len() => packed,
         Ok(_) | Err(_) => {
@@ -66,7 +67,7 @@ pub fn encode(lines: &[Line]) -> Vec<u8> {
             plain
         }
     };
-    let start = Vec::with_capacity(body.len() + 16 * lines.len());
+    let start = Vec::with_capacity(body.len() + 16 * head.lines.len());
     // Writing to memory cannot fail for these types.
     let mut bytes = postcard::to_extend(&(VERSION, head), start).unwrap_or_default();
     bytes.extend_from_slice(&body);
@@ -88,7 +89,7 @@ impl Block {
     pub fn head(at: Position, first: &[u8]) -> Result<Block, Error> {
         let (&version, rest) = first.split_first().ok_or_else(|| corrupt(at, "it is empty"))?;
         if version != VERSION {
-            return Err(corrupt(at, format!("version {version} is unknown")));
+            return Err(Error::version(format!("journal line {at}"), version, VERSION));
         }
         let (head, body) = postcard::take_from_bytes::<Head>(rest).map_err(|e| corrupt(at, e))?;
         let (mut position, mut seconds, mut end) = (0u64, 0i64, 0usize);
@@ -223,7 +224,7 @@ mod tests {
         let at = Position::new(7, 0);
         let bytes = encode(&[journal::encode(&samples::failure(7, "cart", "test"), &[])]);
         let read = |bytes: &[u8]| Block::head(at, bytes).and_then(|block| block.rows(bytes, |_| true));
-        for broken in [&[][..], &[9, 1, 1], &bytes[..bytes.len() / 2], &bytes[..3], &[VERSION, 0, 1]] {
+        for broken in [&[][..], &[0, 1, 1], &bytes[..bytes.len() / 2], &bytes[..3], &[VERSION, 0, 1]] {
             let error = read(broken).unwrap_err();
             assert!(error.to_string().starts_with("journal line 7 cannot be read"), "{error}");
             assert!(error.is_fatal());

@@ -10,11 +10,15 @@ use super::journal::{self, Line};
 use super::keyspace;
 use super::ledger::{Entry, Moves};
 use super::record;
+use super::rulebook;
 use super::segment::{self, Sealed};
 use super::shared::{Shared, State};
-use super::staged::Staged;
+use super::staged::{Staged, StagedRow};
 use crate::domain::ids::{KeyId, Position};
 use crate::domain::stream::Reached;
+
+/// New lines from which on a second thread pays: starting one costs as much as packing about four.
+const PARALLEL: usize = 32;
 
 /// Blocks that a commit may remove beyond those that it fills.
 const SWEEP: usize = 16;
@@ -50,35 +54,78 @@ pub(super) fn commit(shared: &Shared, mut staged: Staged, reached: Reached) -> R
         }
         staged.fold.published = staged.published.max(state.fold.published);
         staged.fold.reached = Some(reached);
-        lines(&mut staged, &state, &mut batch, &mut written);
-        records(shared, &staged, &state, &mut batch, &mut written);
-        index(shared, &staged, &state, &mut batch, &mut written)?;
+        let packed = beside(
+            staged.rows.len() >= PARALLEL,
+            || pack(&staged.rows, &state),
+            || {
+                records(shared, &staged, &state, &mut batch, &mut written);
+                index(shared, &staged, &state, &mut batch, &mut written)
+            },
+        );
+        let (packed, indexed) = packed;
+        indexed?;
+        lines(packed, &mut staged, &mut batch, &mut written);
         sweep(shared, &staged, &state, &mut batch, &mut written)?;
+        rulebook::write(shared, &staged, &mut batch)?;
     }
     batch.insert(keyspace::FOLD, record::encode(&staged.fold));
     shared.write(batch)?;
     Ok(follow(shared, staged, written))
 }
 
-/// Writes the new lines: as blocks where they fill them, else each alone.
-fn lines(staged: &mut Staged, state: &State, batch: &mut Batch, written: &mut Written) {
-    // Lines with the chunks in which they stand alone already; none for a new one.
-    let mut open = state.open.clone();
-    for new in &staged.rows {
-        open.push((journal::encode(&new.row, &new.marks), 0));
-        if !block::is_full(open.iter().map(|(line, _)| line)) {
-            continue;
+/// Does both at the same time, on two threads, where `parallel` says that it pays.
+fn beside<A: Send, B>(parallel: bool, there: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
+    if !parallel {
+        return (there(), here());
+    }
+    std::thread::scope(|scope| {
+        let there = scope.spawn(there);
+        let here = here();
+        (there.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), here)
+    })
+}
+
+/// The new lines as they go to the disk.
+struct Packed {
+    blocks: Vec<FullBlock>,
+    /// Lines behind the last full block, with the chunks in which they stand alone already; none for a new one.
+    open: Vec<(Line, u16)>,
+}
+
+/// A block that the group fills.
+struct FullBlock {
+    /// Its lines, with the chunks in which they stood alone.
+    lines: Vec<(Position, u16)>,
+    bytes: Vec<u8>,
+}
+
+/// Encodes the new lines and packs those that fill a block. No more than memory is touched.
+fn pack(rows: &[StagedRow], state: &State) -> Packed {
+    let mut packed = Packed { blocks: Vec::with_capacity(rows.len() / block::LINES + 1), open: state.open.clone() };
+    for new in rows {
+        packed.open.push((journal::encode(&new.row, &new.marks), 0));
+        if block::is_full(packed.open.iter().map(|(line, _)| line)) {
+            let bytes = block::encode(packed.open.iter().map(|(line, _)| line));
+            let lines = packed.open.drain(..).map(|(line, alone)| (line.position, alone)).collect();
+            packed.blocks.push(FullBlock { lines, bytes });
         }
-        let (block, alone): (Vec<Line>, Vec<u16>) = open.drain(..).unzip();
-        let start = block[0].position;
-        let len = chunks::write(batch, &keyspace::journal(start), &block::encode(&block));
-        for (line, chunks) in block.iter().zip(alone) {
-            let from = if line.position == start { len } else { 0 };
-            chunks::remove(batch, &keyspace::journal(line.position), from, chunks);
+    }
+    packed
+}
+
+/// Writes the new lines: as blocks where they fill them, else each alone.
+fn lines(packed: Packed, staged: &mut Staged, batch: &mut Batch, written: &mut Written) {
+    let Packed { blocks, mut open } = packed;
+    for FullBlock { lines, bytes } in blocks {
+        let start = lines[0].0;
+        let len = chunks::write(batch, &keyspace::journal(start), &bytes);
+        for (position, chunks) in lines {
+            let from = if position == start { len } else { 0 };
+            chunks::remove(batch, &keyspace::journal(position), from, chunks);
         }
     }
     for (line, chunks) in open.iter_mut().filter(|(_, chunks)| *chunks == 0) {
-        *chunks = chunks::write(batch, &keyspace::journal(line.position), &block::encode(std::slice::from_ref(line)));
+        *chunks = chunks::write(batch, &keyspace::journal(line.position), &block::encode([&*line]));
     }
     staged.fold.open = open.first().map(|(line, _)| line.position);
     written.open = open;
@@ -219,6 +266,11 @@ fn follow(shared: &Shared, staged: Staged, written: Written) -> Committed {
     state.open = written.open;
     state.swept = written.swept.unwrap_or(state.swept);
     state.ahead = staged.ahead;
+    state.rules.retain(|from| !staged.rules_gone.contains(from));
+    state.rules.extend(staged.rules.iter().map(|r| r.from));
     state.fold = staged.fold;
+    let mut by_mark = staged.by_mark;
+    by_mark.clear();
+    *shared.scratch.lock() = by_mark;
     done
 }

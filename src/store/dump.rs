@@ -36,6 +36,10 @@ impl Reader {
         for position in self.parked() {
             line(out, "parked", position.to_string(), Value::Null).map_err(failed)?;
         }
+        for rules in self.rules()? {
+            let names: Vec<&str> = rules.files.iter().map(|(name, _)| name.as_str()).collect();
+            line(out, "rules", rules.from.to_string(), json!({"hash": rules.hash, "files": names})).map_err(failed)?;
+        }
         let mut scopes: Vec<_> = catalog.scopes().collect();
         scopes.sort_unstable_by_key(|(id, _)| *id);
         for (id, state) in scopes {

@@ -6,6 +6,7 @@
 //! | `k` | keys and scopes | number in the order of writing | the newest `KeyState` and `ScopeState`, see [`super::ledger`] |
 //! | `m` | meta | name | format, state of the fold |
 //! | `p` | parked | position | nothing |
+//! | `r` | rule sets | position from which on it holds | see [`super::rulebook`] |
 //! | `x` | index segments | number, part, first mark, ordinal | see [`super::segment`] |
 //!
 //! A value that is too long for one record goes on under the same key with a two-byte number behind it ([`super::chunks`]).
@@ -15,6 +16,7 @@ use crate::domain::ids::Position;
 pub const JOURNAL: u8 = b'j';
 pub const LEDGER: u8 = b'k';
 pub const PARKED: u8 = b'p';
+pub const RULES: u8 = b'r';
 pub const SEGMENTS: u8 = b'x';
 
 /// Which version of this layout the folder has. Written once; never moves, so that every version can read it.
@@ -28,6 +30,11 @@ pub const JOURNAL_LEN: usize = 9;
 /// Key of a journal line.
 pub fn journal(position: Position) -> [u8; JOURNAL_LEN] {
     numbered(JOURNAL, position)
+}
+
+/// Key of a rule set.
+pub fn rules(from: Position) -> [u8; JOURNAL_LEN] {
+    numbered(RULES, from)
 }
 
 /// Key of a parked mark.

@@ -162,11 +162,12 @@ pub struct Loading {
 impl Loading {
     /// Takes in one record. They come from the newest back, so that only what is alive is decoded and handed out.
     pub fn record(&mut self, number: u64, bytes: &[u8], mut each: impl FnMut(Entry)) -> Result<(), Error> {
-        let corrupt = |problem: String| Error::Corrupt { what: format!("record {number} of keys and scopes"), problem };
+        let what = || format!("record {number} of keys and scopes");
+        let corrupt = |problem: String| Error::Corrupt { what: what(), problem };
         let broken = |e: postcard::Error| corrupt(e.to_string());
         let (version, rest) = postcard::take_from_bytes::<u8>(bytes).map_err(broken)?;
         if version != VERSION {
-            return Err(corrupt(format!("version {version} is unknown")));
+            return Err(Error::version(what(), version, VERSION));
         }
         let (Head { places, packed }, body) = postcard::take_from_bytes(rest).map_err(broken)?;
         let len = places.iter().map(|(_, len)| *len as usize).sum();

@@ -9,6 +9,7 @@ use super::error::Error;
 use super::keyspace;
 use super::ledger::{self, Entry, Loading};
 use super::record::{self, Fold};
+use super::rulebook;
 use super::segment::Segment;
 use super::shared::{Shared, State};
 use crate::domain::ids::Position;
@@ -25,6 +26,7 @@ pub fn load(shared: &Shared) -> Result<(), Error> {
     for key in shared.tree.scan_prefix([keyspace::PARKED]).keys() {
         state.parked.extend(keyspace::position(&key.map_err(|e| shared.engine(e))?));
     }
+    state.rules = rulebook::read(shared)?.iter().map(|r| r.from).collect();
     segments(shared, &mut state)?;
     newest_lines(shared, &mut state)?;
     *shared.state.write() = state;

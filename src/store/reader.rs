@@ -11,6 +11,7 @@ use sled::IVec;
 use super::catalog::Catalog;
 use super::error::Error;
 use super::record::Fold;
+use super::rulebook::{self, RuleTexts};
 use super::segment::Segment;
 use super::shared::Shared;
 use crate::domain::ids::{KeyId, Position, ScopeId};
@@ -42,6 +43,14 @@ impl Reader {
     /// twice in one thread.
     pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.shared.catalog.read()
+    }
+
+    /// The rule sets that are kept, in the order in which they came into force; the last one holds.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn rules(&self) -> Result<Vec<RuleTexts>, Error> {
+        rulebook::read(&self.shared)
     }
 
     /// One journal line.

@@ -36,7 +36,7 @@ pub fn decode<T: Record>(bytes: &[u8], what: impl FnOnce() -> String) -> Result<
     let problem = match bytes.split_first() {
         None => "it is empty".to_owned(),
         Some((version, body)) => match T::read(*version, body) {
-            None => format!("version {version} is unknown"),
+            None => return Err(Error::version(what(), *version, T::VERSION)),
             Some(Ok(record)) => return Ok(record),
             Some(Err(e)) => e.to_string(),
         },
@@ -101,7 +101,10 @@ mod tests {
         assert_eq!(decode::<Fold>(&bytes, String::new).unwrap(), fold);
         bytes[0] = 9;
         let error = decode::<Fold>(&bytes, || "the state of the fold".into()).unwrap_err().to_string();
-        assert_eq!(error, "the state of the fold cannot be read: version 9 is unknown");
+        assert_eq!(error, "the state of the fold has version 9, this Shipwatch reads up to 1");
+        bytes[0] = 0;
+        let error = decode::<Fold>(&bytes, || "the state of the fold".into()).unwrap_err().to_string();
+        assert_eq!(error, "the state of the fold cannot be read: version 0 is unknown");
         assert!(decode::<Fold>(&[], String::new).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use sled::{Batch, IVec};
 
 use super::block::Block;
@@ -16,7 +16,7 @@ use super::catalog::Catalog;
 use super::chunks;
 use super::due::Subject;
 use super::error::Error;
-use super::index::Index;
+use super::index::{ByMark, Index};
 use super::journal::Line;
 use super::keyspace;
 use super::ledger::Ledger;
@@ -34,6 +34,8 @@ pub struct Shared {
     pub tree: sled::Db,
     pub catalog: RwLock<Catalog>,
     pub state: RwLock<State>,
+    /// The map of marks that the last group has emptied: growing one anew for every group costs more than filling it.
+    pub scratch: Mutex<ByMark>,
     /// Held while lines move into their block, so that nobody looks for them in between.
     layout: RwLock<()>,
     poisoned: AtomicBool,
@@ -58,6 +60,8 @@ pub struct State {
     pub ledger: Ledger,
     /// Blocks before this one are gone, unless a parked line is in them.
     pub swept: Position,
+    /// From where on each of the rule sets holds that are kept, in order.
+    pub rules: Vec<Position>,
 }
 
 impl State {
@@ -98,6 +102,7 @@ impl Shared {
             tree,
             catalog: RwLock::default(),
             state: RwLock::default(),
+            scratch: Mutex::default(),
             layout: RwLock::default(),
             poisoned: AtomicBool::new(false),
             file,

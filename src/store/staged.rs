@@ -8,6 +8,7 @@ use super::error::Error;
 use super::index::ByMark;
 use super::journal::{self, Marks};
 use super::record::Fold;
+use super::rulebook::RuleTexts;
 use super::shared::Shared;
 use crate::domain::decide::Decided;
 use crate::domain::ids::{KeyId, Position, ScopeId};
@@ -16,18 +17,21 @@ use crate::domain::lookup::{Lookup, Unreadable};
 use crate::domain::row::{Entry, Mark, Row};
 use crate::domain::time::Time;
 
+/// Hashes faster than the standard library does, and is as hard to flood.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// A group's changes. Dropped without a commit, they never were.
 pub struct Staged {
     pub(super) shared: Arc<Shared>,
     pub(super) fold: Fold,
     /// Lines in the journal when the group began: a commit in between would show here.
     pub(super) base: u64,
-    pub(super) keys: HashMap<KeyId, Option<Arc<KeyState>>>,
-    pub(super) scopes: HashMap<ScopeId, Option<Arc<ScopeState>>>,
-    numbers: HashMap<u64, Option<KeyId>>,
-    names: HashMap<Scope, Vec<ScopeId>>,
+    pub(super) keys: Map<KeyId, Option<Arc<KeyState>>>,
+    pub(super) scopes: Map<ScopeId, Option<Arc<ScopeState>>>,
+    numbers: Map<u64, Option<KeyId>>,
+    names: Map<Scope, Vec<ScopeId>>,
     pub(super) rows: Vec<StagedRow>,
-    by_mark: ByMark,
+    pub(super) by_mark: ByMark,
     /// The index is to be sealed up to these lines.
     pub(super) seals: Vec<Position>,
     pub(super) parked: BTreeMap<Position, bool>,
@@ -38,6 +42,9 @@ pub struct Staged {
     /// What this group made due; what was due before is in the store's own set, from `due_from` on.
     pub(super) due: BTreeSet<(Time, Subject)>,
     pub(super) due_from: Option<(Time, Subject)>,
+    /// Rule sets that this group brings, and those that no line needs any more.
+    pub(super) rules: Vec<RuleTexts>,
+    pub(super) rules_gone: Vec<Position>,
 }
 
 /// A new line.
@@ -51,23 +58,26 @@ impl Staged {
         let state = shared.state.read();
         let (fold, ahead, parked_count) = (state.fold.clone(), state.ahead.clone(), state.parked.len());
         drop(state);
+        let by_mark = std::mem::take(&mut *shared.scratch.lock());
         Staged {
             shared,
             base: fold.added,
             fold,
             ahead,
             parked_count,
-            keys: HashMap::new(),
-            scopes: HashMap::new(),
-            numbers: HashMap::new(),
-            names: HashMap::new(),
+            keys: Map::default(),
+            scopes: Map::default(),
+            numbers: Map::default(),
+            names: Map::default(),
             rows: Vec::new(),
-            by_mark: ByMark::default(),
+            by_mark,
             seals: Vec::new(),
             parked: BTreeMap::new(),
             published: None,
             due: BTreeSet::new(),
             due_from: None,
+            rules: Vec::new(),
+            rules_gone: Vec::new(),
         }
     }
 

@@ -48,7 +48,12 @@ impl Store {
     /// Where another process has it, a newer version wrote it, or it cannot be read or written.
     pub fn open(dir: &Path, options: Options) -> Result<Store, Error> {
         let shared = Shared::open(dir, options)?;
-        load::load(&shared)?;
+        load::load(&shared).map_err(|error| match error {
+            Error::Corrupt { .. } | Error::NewerRecord { .. } => {
+                Error::Unloadable { dir: dir.to_owned(), problem: Box::new(error) }
+            }
+            other => other,
+        })?;
         Ok(Store { shared: Arc::new(shared) })
     }
 

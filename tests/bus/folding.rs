@@ -254,7 +254,10 @@ async fn a_filtered_consumer_hands_out_its_part_in_order() {
         js.publish(subject, "b".into()).await.unwrap().await.unwrap();
     }
     let part = shipwatch::bus::StreamWish { durable: "part".into(), ..wish(&["x.>"]) };
-    let mut inbox = attach(&bus, &part, &Reached::default()).await.unwrap().inbox;
+    let attached = attach(&bus, &part, &Reached::default()).await.unwrap();
+    let lacks = "consumer \"part\" on stream \"shipwatch\" has a filter that lacks \"x.>\": those events are not seen";
+    assert_eq!(attached.notes, [lacks]);
+    let mut inbox = attached.inbox;
     gather(&mut inbox, 7).await;
     drop(inbox);
     let mut inbox = attach(&bus, &part, &Reached::default()).await.unwrap().inbox;

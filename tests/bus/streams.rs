@@ -92,6 +92,73 @@ async fn a_named_stream_is_used_as_it_is_and_its_gaps_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_it_is_read_a_stream_of_ours_is_widened_and_another_one_is_not() {
+    let broker = Broker::start();
+    let bus = broker.bus().await;
+    let js = broker.other().await;
+    let subjects = async |name: &str| js.get_stream(name).await.unwrap().cached_info().config.subjects.clone();
+    let _attached = fresh(&bus, &["x.>"]).await;
+    assert!(!bus.holds("shipwatch", "y.1").await.unwrap());
+    assert!(bus.widen("shipwatch", &wish(&["x.>", "y.>"])).await.unwrap().is_empty());
+    assert_eq!(subjects("shipwatch").await, ["x.>", "y.>"]);
+    assert!(bus.holds("shipwatch", "y.1").await.unwrap());
+    // Fewer subjects take nothing away.
+    assert!(bus.widen("shipwatch", &wish(&["x.>"])).await.unwrap().is_empty());
+    assert_eq!(subjects("shipwatch").await, ["x.>", "y.>"]);
+
+    js.create_stream(config("mine", &["z.>"])).await.unwrap();
+    let named = StreamWish { named: Some("mine".into()), ..wish(&["z.>"]) };
+    let _attached = attach(&bus, &named, &Reached::default()).await.unwrap();
+    let more = StreamWish { subjects: vec!["z.>".into(), "w.>".into()], ..named };
+    let notes = bus.widen("mine", &more).await.unwrap();
+    assert_eq!(notes, ["stream \"mine\" does not hold \"w.>\": those events are not seen"]);
+    assert_eq!(subjects("mine").await, ["z.>"]);
+    assert_eq!(bus.widen("gone", &more).await.unwrap_err().kind(), Kind::Attach);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sourced_stream_holds_what_its_sources_hold() {
+    let broker = Broker::start();
+    let bus = broker.bus().await;
+    let js = broker.other().await;
+    js.create_stream(config("keptn", &["x.>"])).await.unwrap();
+    let _attached = fresh(&bus, &["x.>", "y.>"]).await;
+    assert!(bus.holds("shipwatch", "x.1").await.unwrap());
+    assert!(!bus.holds("shipwatch", "z.1").await.unwrap());
+    js.create_stream(async_nats::jetstream::stream::Config {
+        name: "whole".into(),
+        sources: Some(vec![async_nats::jetstream::stream::Source { name: "keptn".into(), ..Default::default() }]),
+        ..Default::default()
+    })
+    .await
+    .unwrap();
+    assert!(bus.holds("whole", "x.1").await.unwrap());
+    assert!(!bus.holds("whole", "y.1").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_messages_are_found_by_their_subject() {
+    let broker = Broker::start();
+    let bus = broker.bus().await;
+    let _attached = fresh(&bus, &["x.>"]).await;
+    assert!(bus.next_on("shipwatch", "x.1", 1).await.unwrap().is_none());
+    assert!(bus.last_on("shipwatch", "x.1").await.unwrap().is_none());
+    let js = broker.other().await;
+    for (n, subject) in ["x.0", "x.1", "x.0", "x.1", "x.0"].into_iter().enumerate() {
+        js.publish(subject, n.to_string().into()).await.unwrap().await.unwrap();
+    }
+    let next = async |from: u64| bus.next_on("shipwatch", "x.1", from).await.unwrap().map(|m| (m.sequence, m.payload));
+    assert_eq!(next(1).await, Some((2, "1".into())));
+    assert_eq!(next(2).await, Some((2, "1".into())));
+    assert_eq!(next(3).await, Some((4, "3".into())));
+    assert_eq!(next(5).await, None);
+    assert_eq!(next(99).await, None);
+    assert_eq!(bus.last_on("shipwatch", "x.1").await.unwrap().unwrap().sequence, 4);
+    js.get_stream("shipwatch").await.unwrap().delete_message(2).await.unwrap();
+    assert_eq!(next(1).await, Some((4, "3".into())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_still_to_come_is_waited_for() {
     let broker = Broker::start();
     let bus = broker.bus().await;

@@ -1,13 +1,17 @@
 //! Stories: the real binary against a real nats-server. One file per group, names are statements.
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
+mod broker_auth;
+mod disk;
 mod duplicates;
 mod forms;
+mod gateway;
 mod issues;
 mod kill_loop;
 mod refusals;
 mod replies;
 mod restarts;
+mod rules;
 mod samples;
 mod support;
 mod whole_store;

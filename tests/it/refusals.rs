@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Nats, Shipwatch, World, exit_of, serve_command};
+use crate::support::{exit_of, serve_command};
 
 fn folder() -> tempfile::TempDir {
     tempfile::TempDir::new().unwrap()
@@ -41,17 +41,6 @@ async fn unknown_flags_are_wrong_usage() {
 }
 
 #[tokio::test]
-async fn a_data_folder_in_use_is_named() {
-    let world = World::start().await;
-    let mut command = serve_command(&world.nats.url(), &world.folder("data"));
-    command.args(["--durable", "another"]);
-    let (status, _, stderr) = exit_of(command).await;
-    assert_eq!(status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains(world.folder("data").to_str().unwrap()), "{stderr}");
-    world.settle().await;
-}
-
-#[tokio::test]
 async fn a_data_folder_that_is_a_file_is_named() {
     let dir = folder();
     let data = dir.path().join("data");
@@ -72,26 +61,4 @@ async fn a_port_in_use_is_named() {
     let (status, _, stderr) = exit_of(command).await;
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(stderr.contains(&addr), "{stderr}");
-}
-
-#[tokio::test]
-async fn a_broker_that_refuses_the_credentials_is_named() {
-    let nats = Nats::with_config("authorization {user: ann, password: secret}\n").await;
-    let dir = folder();
-    let service = Shipwatch::start(serve_command(&nats.url(), &dir.path().join("data")));
-    let line = service.logged(&["authoriz"]).await;
-    assert!(line.contains(&nats.url()) || line.contains("127.0.0.1"), "{line}");
-}
-
-#[tokio::test]
-async fn a_stream_that_may_not_be_created_is_named_with_its_subjects() {
-    let config = "authorization {users: [{user: ann, password: secret,
-        permissions: {publish: {deny: [\"$JS.API.STREAM.CREATE.>\", \"$JS.API.STREAM.UPDATE.>\"]}}}]}\n";
-    let nats = Nats::with_config(config).await;
-    let dir = folder();
-    let url = nats.url().replace("nats://", "nats://ann:secret@");
-    let service = Shipwatch::start(serve_command(&url, &dir.path().join("data")));
-    let line = service.logged(&["stream", "sh.keptn.>"]).await;
-    assert!(line.contains("shipwatch"), "{line}");
-    assert!(!service.log().contains("secret"), "no secrets in the log");
 }

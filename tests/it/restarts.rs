@@ -92,7 +92,7 @@ async fn a_fresh_fold_of_the_same_stream_gives_the_same_store() {
 async fn a_lost_data_folder_is_folded_again_without_answering_twice() {
     let mut world = World::start().await;
     publish_a_bit_of_everything(&world.bus).await;
-    world.settle().await;
+    world.rest().await;
     assert_a_bit_of_everything(&world).await;
     let before = world.service().dump().await;
     assert!(world.service.take().unwrap().terminate().await.success());

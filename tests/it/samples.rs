@@ -83,13 +83,18 @@ async fn broken_samples_are_parked_or_answered_and_never_in_the_way() {
 
 #[tokio::test]
 async fn the_afternoon_of_the_demo_ends_as_its_acts_say() {
-    let world = World::start().await;
+    let world = World::with_config("gateway: {listen: '127.0.0.1:0'}\n").await;
+    let gateway = world.service().gateway().await;
     let count =
         async |state: &str| world.service().get(&format!("/api/v1/issues?state={state}")).await["total"].clone();
     for file in files("events/demo") {
         let act = read(&file);
         for event in act["events"].as_array().unwrap() {
             world.bus.publish(filled(event.clone())).await;
+        }
+        for post in act["posts"].as_array().into_iter().flatten() {
+            let text = |member: &str| post[member].as_str().unwrap();
+            assert_eq!(gateway.hook_once(text("hook"), text("key"), &post["body"]).await.status, 200, "{post}");
         }
         world.settle().await;
         let title = act["title"].as_str().unwrap();

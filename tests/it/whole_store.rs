@@ -11,6 +11,8 @@ async fn a_delivery_that_fails_and_is_repaired() {
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]");
     settings.add_filter(r"127\.0\.0\.1:\d+", "[address]");
     settings.add_filter(r#""ruleSet": "[0-9a-f]+""#, r#""ruleSet": "[hash]""#);
+    settings.add_filter(r"[0-9a-f-]{36}\.1", "[loading].1");
+    settings.add_filter(r#""data": "[0-9a-f]{64}""#, r#""data": "[hash]""#);
     let show = async |step: &str| {
         world.settle().await;
         let dump = world.service().dump().await;

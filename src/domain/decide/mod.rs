@@ -28,22 +28,22 @@ use super::ids::{KeyId, Position, ScopeId};
 use super::issue::{ChangeKind, Key, KeyState, Marks, Newest, Origin, Outcome, ScopeState};
 use super::keptn::{Phase, Type};
 use super::lookup::{Lookup, Unreadable};
-use super::messages::SOURCE;
-use super::row::{Entry, Head, Mark, Recorded, Row};
+use super::messages::{CONTROL, SOURCE};
+use super::row::{Entry, Head, Mark, Own, Recorded, Row};
 use super::rules::{Resolves, Signal, Verdict};
 use super::time::Time;
 use effect::{Effect, Written};
 use transition::{Claim, Prior, Step, claim};
 
-pub use own::Memory;
+pub use own::{Known, Memory};
 pub(crate) use request::salvage;
 pub use tasks::TaskNames;
 
 /// Extension of events that are sent again for other consumers: recorded, and the cause of nothing.
-const REPLAY: &str = "shipwatchreplay";
+pub(crate) const REPLAY: &str = "shipwatchreplay";
 
 /// Why such an event decides nothing.
-const REPLAYED: &str = "marked as a replay, which causes nothing";
+pub(super) const REPLAYED: &str = "marked as a replay, which causes nothing";
 
 /// Says what an event means. The rules in force, and those that were in force earlier.
 pub trait Judge {
@@ -77,12 +77,14 @@ pub struct Incoming {
     pub subject: String,
     /// How it was carried.
     pub form: Form,
-    /// The event, or why there is none.
-    pub event: Result<Event, Invalid>,
+    /// The event with its head, or why there is none.
+    pub event: Result<(Event, Head), Invalid>,
     /// What the current rules make of it.
     pub verdict: Verdict,
     /// The JSON as it came, or the unreadable bytes.
     pub payload: Bytes,
+    /// Where the publisher waits to be told what became of it.
+    pub tell: Option<Box<str>>,
 }
 
 /// Everything one event leads to. Committed as a whole.
@@ -116,7 +118,7 @@ pub fn decide<L: Lookup, J: Judge>(
     settings: &Settings,
     memory: &Memory,
 ) -> Result<Decided, Unreadable> {
-    let Incoming { position, stream_time, subject, form, event, verdict, payload } = incoming;
+    let Incoming { position, stream_time, subject, form, event, verdict, payload, .. } = incoming;
     let case = Case { position, stream_time, lookup, judge, settings };
     let (written, effect, event) = match event {
         Err(reason) => {
@@ -124,21 +126,44 @@ pub fn decide<L: Lookup, J: Judge>(
             let head = event.as_ref().map(Head::of);
             (Written { form: Form::Unreadable, subject, head, payload }, effect, event)
         }
-        Ok(event) => {
-            let head = Head::of(&event);
+        Ok((event, head)) => {
             if event.source == SOURCE
                 && let Some(own) = own::recognise(&event, lookup, settings, memory)?
             {
-                let mut marks = Marked::from_slice(&[Mark::EventId(&event.id).hash()]);
-                marks.extend(event.context.as_deref().map(|c| Mark::Context(c).hash()));
-                let row = Row { position, stream_time, entry: Entry::Own(own) };
-                return Ok(Decided { row, keys: Vec::new(), scopes: Vec::new(), parked: false, event: None, marks });
+                let context = event.context.as_deref().map(|c| Mark::Context(c).hash());
+                return Ok(own_line(position, stream_time, own, &event.id, context));
             }
             let effect = case.event(&event, &head, verdict)?;
             (Written { form, subject, head: Some(head), payload }, effect, Some(event))
         }
     };
     Ok(effect.finish(position, stream_time, written, event, judge.current()))
+}
+
+/// Decides about a message that [`Memory`] knows for one of Shipwatch's own, without having read more of it than its id.
+/// `None` where it has come back before, which only the whole event tells apart.
+///
+/// # Errors
+/// Only where the state cannot be read.
+pub fn decide_known<L: Lookup>(
+    position: Position,
+    stream_time: Time,
+    known: &Known,
+    lookup: &L,
+    settings: &Settings,
+) -> Result<Option<Decided>, Unreadable> {
+    let id = known.id.to_string();
+    if own::came_back(&id, known.id, lookup, settings)? {
+        return Ok(None);
+    }
+    Ok(Some(own_line(position, stream_time, known.own, &id, known.context)))
+}
+
+fn own_line(position: Position, stream_time: Time, own: Own, id: &str, context: Option<u64>) -> Decided {
+    let mut marks = Marked::from_slice(&[Mark::EventId(id).hash()]);
+    marks.extend(context);
+    let row = Row { position, stream_time, entry: Entry::Own(own) };
+    Decided { row, keys: Vec::new(), scopes: Vec::new(), parked: false, event: None, marks }
 }
 
 /// One event being decided: where it stands, and what may be looked at.
@@ -172,7 +197,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         if self.seen_before(&head.origin)? {
             return Ok(Effect::new(Fate::Duplicate(Layer::Id), "an event with this source and id has been handled"));
         }
-        if event.source == SOURCE || event.source == "shipwatch/control" {
+        if event.source == SOURCE || event.source == CONTROL {
             return Ok(Effect::new(Fate::Own, "published by Shipwatch"));
         }
         let keptn = Type::parse(&event.ty);

@@ -141,9 +141,10 @@ impl Model {
             stream_time: minute(1000),
             subject: "s".into(),
             form: Form::Bare,
-            event,
+            event: event.map(|e| (e.clone(), super::Head::of(&e))),
             verdict,
             payload,
+            tell: None,
         };
         let decided = decide(incoming, self, judge, &settings(), &Memory::new(0)).unwrap();
         for (id, state) in &decided.keys {

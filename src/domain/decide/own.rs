@@ -5,6 +5,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use parking_lot::Mutex;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{Settings, recorded};
 use crate::domain::event::Event;
 use crate::domain::ids::Position;
@@ -12,32 +16,69 @@ use crate::domain::lookup::{Lookup, Unreadable};
 use crate::domain::messages::{self, Message};
 use crate::domain::row::{Entry, Mark, Own};
 
-/// Messages made lately, so that they need not be made again when they come back. Only saves time: without it the same
-/// is decided from the journal.
+/// Messages made lately, so that they need not be read or made again when they come back. Only saves time: without it the
+/// same is decided from the journal. Shared by the fold, which notes them, and those who read ahead of it.
 #[derive(Debug)]
 pub struct Memory {
-    known: HashMap<uuid::Uuid, Own>,
-    order: VecDeque<uuid::Uuid>,
+    noted: Mutex<Noted>,
     limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    known: HashMap<Uuid, Seen, foldhash::fast::RandomState>,
+    order: VecDeque<Uuid>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    own: Own,
+    context: Option<u64>,
+    /// Hash of the body, since another body under the same id is another event.
+    body: u64,
+}
+
+/// A message of Shipwatch's own, by its id.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its id.
+    pub id: Uuid,
+    /// Which message it is.
+    pub own: Own,
+    /// Hash of the mark of its context.
+    pub context: Option<u64>,
 }
 
 impl Memory {
     /// Remembers up to `limit` messages.
     pub fn new(limit: usize) -> Memory {
-        Memory { known: HashMap::new(), order: VecDeque::new(), limit }
+        Memory { noted: Mutex::default(), limit }
     }
 
-    /// Notes a message caused by the line at `position`.
-    pub fn note(&mut self, position: Position, message: &Message) {
+    /// Notes a message caused by the line at `position`, whose event has this `shkeptncontext`.
+    pub fn note(&self, position: Position, context: Option<&str>, message: &Message) {
         let own = Own { of: position, kind: message.kind };
-        if self.known.insert(message.id, own).is_none() {
-            self.order.push_back(message.id);
+        let noted = &mut *self.noted.lock();
+        let context = context.map(|c| Mark::Context(c).hash());
+        if noted.known.insert(message.id, Seen { own, context, body: xxh3_64(&message.body) }).is_none() {
+            noted.order.push_back(message.id);
         }
-        while self.order.len() > self.limit {
-            if let Some(oldest) = self.order.pop_front() {
-                self.known.remove(&oldest);
+        while noted.order.len() > self.limit {
+            if let Some(oldest) = noted.order.pop_front() {
+                noted.known.remove(&oldest);
             }
         }
+    }
+
+    /// The message that this body is, byte for byte, if it was noted.
+    pub fn find(&self, body: &[u8]) -> Option<Known> {
+        let id = messages::id_of_own(body)?;
+        let seen = *self.noted.lock().known.get(&id)?;
+        (seen.body == xxh3_64(body)).then_some(Known { id, own: seen.own, context: seen.context })
+    }
+
+    fn own(&self, id: Uuid) -> Option<Own> {
+        self.noted.lock().known.get(&id).map(|seen| seen.own)
     }
 }
 
@@ -48,12 +89,12 @@ pub(super) fn recognise<L: Lookup>(
     settings: &Settings,
     memory: &Memory,
 ) -> Result<Option<Own>, Unreadable> {
-    let Ok(id) = event.id.parse::<uuid::Uuid>() else { return Ok(None) };
+    let Ok(id) = event.id.parse::<Uuid>() else { return Ok(None) };
     if came_back(&event.id, id, lookup, settings)? {
         return Ok(None);
     }
-    if let Some(own) = memory.known.get(&id) {
-        return Ok(Some(*own));
+    if let Some(own) = memory.own(id) {
+        return Ok(Some(own));
     }
     let cause = event.triggered_id.as_deref().or_else(|| event.extension("causationid"));
     let Some(cause) = cause else { return Ok(None) };
@@ -70,12 +111,7 @@ pub(super) fn recognise<L: Lookup>(
 }
 
 /// Whether this message stands in the journal as our own already.
-pub(super) fn came_back<L: Lookup>(
-    text: &str,
-    id: uuid::Uuid,
-    lookup: &L,
-    settings: &Settings,
-) -> Result<bool, Unreadable> {
+pub(super) fn came_back<L: Lookup>(text: &str, id: Uuid, lookup: &L, settings: &Settings) -> Result<bool, Unreadable> {
     for row in lookup.rows(Mark::EventId(text))? {
         if let Entry::Own(own) = row.entry
             && messages::of_own(own, lookup, settings)?.is_some_and(|m| m.id == id)

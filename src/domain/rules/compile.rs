@@ -1,5 +1,6 @@
 //! From rules as written to rules that run: patterns built, templates parsed, words checked.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Resolves;
@@ -112,12 +113,9 @@ impl Compiler<'_> {
         if !decisive && written[0].is_empty() {
             self.problems.add(raw.at, "outcome names none of neutral, failure, warning and success");
         }
-        let mut looked_at: Vec<Path> = Vec::new();
-        for condition in outcomes.iter().flatten().flat_map(|e| &e.conditions) {
-            if !looked_at.contains(&condition.path) {
-                looked_at.push(condition.path.clone());
-            }
-        }
+        let mut seen = HashSet::new();
+        let paths = outcomes.iter().flatten().flat_map(|e| &e.conditions).map(|c| &c.path);
+        let looked_at: Vec<Path> = paths.filter(|path| seen.insert(*path)).cloned().collect();
         let says = if decisive { Some(self.says(raw, failure || warning)?) } else { None };
         Some(Action::Decide(Box::new(Decide { outcomes, looked_at, says })))
     }

@@ -8,7 +8,7 @@ use super::rule::{Action, ORDER, Rule};
 use super::set::RuleSet;
 use super::{Resolves, Signal, Verdict};
 use crate::domain::event::Event;
-use crate::domain::issue::{IssueType, Severity};
+use crate::domain::issue::{IssueType, Link, Severity};
 
 /// The whole story of one event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -92,6 +92,12 @@ pub struct Said {
     pub namespace: String,
     /// `type/name/namespace`.
     pub scope: String,
+    /// Keptn project, or empty.
+    pub project: String,
+    /// Keptn stage, or empty.
+    pub stage: String,
+    /// Keptn service, or empty.
+    pub service: String,
     /// Kind of work.
     pub issue_type: IssueType,
     /// The check.
@@ -108,6 +114,8 @@ pub struct Said {
     pub title: Option<String>,
     /// Description; none for a success.
     pub description: Option<String>,
+    /// The links that have a URL.
+    pub links: Vec<Link>,
 }
 
 impl RuleSet {
@@ -183,6 +191,9 @@ impl Said {
         Said {
             namespace: signal.key.namespace.clone(),
             scope: signal.key.scope.to_string(),
+            project: signal.key.project.clone(),
+            stage: signal.key.stage.clone(),
+            service: signal.service.clone(),
             issue_type: signal.key.issue_type,
             check: signal.key.check.clone(),
             run: signal.run.clone(),
@@ -194,6 +205,7 @@ impl Said {
             severity: texts.map(|t| t.severity),
             title: texts.map(|t| t.title.clone()),
             description: texts.map(|t| t.description.clone()),
+            links: texts.map(|t| t.links.clone()).unwrap_or_default(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Takes a YAML mapping apart key by key, and knows at the end which keys nobody asked for.
 
+use std::collections::HashSet;
+
 use super::problem::{At, Problems};
 use super::yaml::{Key, Kind, Node};
 
@@ -101,10 +103,11 @@ impl<'n> Fields<'n> {
 
     /// Notes the keys that nobody asked for and those that stand twice.
     pub fn finish(self, problems: &mut Problems) {
-        for (n, (key, _)) in self.entries.iter().enumerate() {
+        let mut seen = HashSet::new();
+        for (key, _) in self.entries {
             if !self.known.contains(&key.name.as_str()) {
                 problems.unknown(key.at, "key", &key.name, &self.known);
-            } else if self.entries[..n].iter().any(|(k, _)| k.name == key.name) {
+            } else if !seen.insert(key.name.as_str()) {
                 problems.add(key.at, format!("key {:?} stands twice", key.name));
             }
         }

@@ -1,6 +1,6 @@
 //! What is allowed in a rule set and probably a mistake.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Verdict;
 use super::condition::{Condition, Test, Word};
 use super::path::{Path, View};
+use super::rivals::{Budget, Rivals};
 use super::rule::{Action, Rule, Says};
 use super::set::RuleSet;
 use super::template::Template;
@@ -21,6 +22,8 @@ pub struct Finding {
     pub file: Arc<str>,
     /// Its line.
     pub line: u32,
+    /// Its column.
+    pub column: u32,
     /// The rule.
     pub rule: Arc<str>,
     /// What kind of doubt.
@@ -39,36 +42,64 @@ pub enum FindingKind {
     Overlapping,
     /// It can open an issue that no success ever closes.
     Unresolved,
-    /// A template looks at a path that none of the file's test events has.
+    /// A template looks at a path that none of the test events has which the rule decides.
     UnknownPath,
+    /// It was not compared with the rules before it, since that would take too long.
+    Uncompared,
 }
+
+/// What comparing rules may cost: some seconds, and enough for two thousand rules that are all about the same events.
+const WORK: u64 = 20_000_000;
 
 /// Looks through a rule set. A team's rule before a built-in one is no finding: that is what the order is for.
 pub fn lint(rules: &RuleSet) -> Vec<Finding> {
     let all = &rules.inner.rules;
-    let mut findings = Vec::new();
-    for (n, rule) in all.iter().enumerate() {
-        findings.extend(shadowed(&all[..n], rule));
-        findings.extend(unresolved(all, rule));
-    }
+    let mut findings = shadowed(all);
+    findings.extend(unresolved(all));
     findings.extend(unknown_paths(rules));
-    let place = |f: &Finding| all.iter().position(|r| r.name == f.rule && r.file == f.file);
-    findings.sort_by_key(place);
+    findings.sort_by_key(|(number, _)| *number);
+    findings.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// A finding and the number of its rule.
+type Numbered = (usize, Finding);
+
+fn finding(number: usize, rule: &Rule, kind: FindingKind, message: String) -> Numbered {
+    let (file, name) = (rule.file.clone(), rule.name.clone());
+    (number, Finding { file, line: rule.at.line, column: rule.at.column, rule: name, kind, message })
+}
+
+/// The rules of which an earlier one takes all, or takes some in a way that is hardly meant.
+fn shadowed(all: &[Rule]) -> Vec<Numbered> {
+    let mut findings = Vec::new();
+    let builtin = |rule: &Rule| RuleSet::is_builtin(&rule.file);
+    for of_packs in [false, true] {
+        let mut budget = Budget::of(WORK);
+        let mut earlier = Rivals::among(all);
+        for (number, rule) in all.iter().enumerate().filter(|(_, rule)| builtin(rule) == of_packs) {
+            let rivals = earlier.of(rule, &mut budget);
+            let Some(shadow) = rivals.and_then(|rivals| shadow(all, &rivals, rule, &mut budget)) else {
+                let message = "neither it nor the rules behind it were compared with those before: \
+                               too many are about the same events";
+                findings.push(finding(number, rule, FindingKind::Uncompared, message.into()));
+                break;
+            };
+            // What an unreachable rule takes, the one before it takes too.
+            if shadow.as_ref().is_none_or(|(kind, _)| *kind != FindingKind::Unreachable) {
+                earlier.add(number as u32, rule);
+            }
+            findings.extend(shadow.map(|(kind, message)| finding(number, rule, kind, message)));
+        }
+    }
     findings
 }
 
-fn finding(rule: &Rule, kind: FindingKind, message: String) -> Finding {
-    Finding { file: rule.file.clone(), line: rule.at.line, rule: rule.name.clone(), kind, message }
-}
-
-/// Whether an earlier rule takes all, or takes some in a way that is hardly meant.
-fn shadowed(earlier: &[Rule], rule: &Rule) -> Option<Finding> {
-    let builtin = RuleSet::is_builtin(&rule.file);
-    let rivals = earlier.iter().filter(|e| RuleSet::is_builtin(&e.file) == builtin);
+/// What the rivals of a rule do to it, if anything; the outer none where the budget does not reach.
+fn shadow(all: &[Rule], rivals: &[u32], rule: &Rule, budget: &mut Budget) -> Option<Option<(FindingKind, String)>> {
     let mut overlap = None;
-    for rival in rivals {
-        let meet = rival.on.iter().any(|a| rule.on.iter().any(|b| a.overlaps(b)));
-        if !meet || exclude(&rival.conditions, &rule.conditions) {
+    for rival in rivals.iter().map(|number| &all[*number as usize]) {
+        budget.take(weight(rival) * weight(rule))?;
+        if exclude(&rival.conditions, &rule.conditions) {
             continue;
         }
         let wider = |a: &Rule, b: &Rule| {
@@ -77,19 +108,29 @@ fn shadowed(earlier: &[Rule], rule: &Rule) -> Option<Finding> {
         let place = format!("{:?} ({} line {})", &*rival.name, rival.file, rival.at.line);
         if wider(rival, rule) {
             let message = format!("rule {place} comes first and takes every event that fits");
-            return Some(finding(rule, FindingKind::Unreachable, message));
+            return Some(Some((FindingKind::Unreachable, message)));
         }
         let alike = matches!((&rival.action, &rule.action), (Action::Ignore(_), Action::Ignore(_)));
         if overlap.is_none() && !alike && !wider(rule, rival) {
             let message = format!("some events fit rule {place} too, which comes first and decides");
-            overlap = Some(finding(rule, FindingKind::Overlapping, message));
+            overlap = Some((FindingKind::Overlapping, message));
         }
     }
-    overlap
+    Some(overlap)
+}
+
+/// How much there is to compare in a rule.
+fn weight(rule: &Rule) -> u64 {
+    let words = |test: &Test| match test {
+        Test::Any(words) | Test::Not(words) => words.len(),
+        Test::Exists(_) => 1,
+    };
+    let conditions = rule.conditions.iter().flat_map(|c| &c.tests).map(words).sum::<usize>();
+    (rule.on.len() + conditions) as u64
 }
 
 /// Whether no event can fulfil both lists.
-fn exclude(a: &[Condition], b: &[Condition]) -> bool {
+pub(super) fn exclude(a: &[Condition], b: &[Condition]) -> bool {
     a.iter().any(|a| {
         b.iter()
             .filter(|b| a.path == b.path)
@@ -149,41 +190,42 @@ fn sides(rule: &Rule) -> Option<(bool, bool, &Says)> {
     Some((failure || warning, success, decide.says.as_ref()?))
 }
 
-fn unresolved(all: &[Rule], rule: &Rule) -> Option<Finding> {
-    let (opens, resolves, says) = sides(rule)?;
-    if !opens || resolves {
-        return None;
-    }
-    let same = |a: &Template, b: &Template| a.source() == b.source();
-    let closed = all.iter().filter_map(sides).any(|(_, resolves, other)| {
-        resolves && same(&other.resource_type, &says.resource_type) && same(&other.resource_name, &says.resource_name)
+fn unresolved(all: &[Rule]) -> Vec<Numbered> {
+    let scope = |says: &Says| [&says.resource_type, &says.resource_name].map(|part| part.source().to_owned());
+    let resolving = all.iter().filter_map(sides).filter(|(_, resolves, _)| *resolves);
+    let closed: HashSet<_> = resolving.map(|(_, _, says)| scope(says)).collect();
+    let open = all.iter().enumerate().filter(|(_, rule)| {
+        sides(rule).is_some_and(|(opens, resolves, says)| opens && !resolves && !closed.contains(&scope(says)))
     });
     let message = "it knows a failure or warning, and neither it nor another rule with this scope knows a success";
-    (!closed).then(|| finding(rule, FindingKind::Unresolved, message.into()))
+    open.map(|(number, rule)| finding(number, rule, FindingKind::Unresolved, message.into())).collect()
 }
 
-/// Paths into the payload that none of the events a rule decides in its tests has. Rules without tests are left alone.
-fn unknown_paths(rules: &RuleSet) -> Vec<Finding> {
-    let mut samples: HashMap<(Arc<str>, Arc<str>), Vec<Event>> = HashMap::new();
+/// Paths into the payload that none of the test events has which a rule decides, be they of its file or of a pack that it
+/// comes before. Rules whose own file tests nothing about them are left alone.
+fn unknown_paths(rules: &RuleSet) -> Vec<Numbered> {
+    let mut samples: HashMap<usize, Vec<Event>> = HashMap::new();
+    let mut tested = HashSet::new();
     for proof in &rules.inner.proofs {
         let Ok(event) = proof.event(rules) else { continue };
-        let name = match rules.evaluate(&event) {
-            Verdict::Signal(signal) => signal.rule,
-            Verdict::Broken { rule, .. } => rule,
-            Verdict::Neutral { .. } | Verdict::Ignored { .. } | Verdict::NoRule => continue,
-        };
-        samples.entry((proof.file.clone(), name)).or_default().push(event);
+        let Some((number, rule)) = rules.deciding(&View::of(&event)) else { continue };
+        if matches!(rule.judge(&event, &rules.inner.engine), Verdict::Signal(_) | Verdict::Broken { .. }) {
+            if rule.file == proof.file {
+                tested.insert(number);
+            }
+            samples.entry(number).or_default().push(event);
+        }
     }
     let mut findings = Vec::new();
-    for rule in &rules.inner.rules {
-        let Some(events) = samples.get(&(rule.file.clone(), rule.name.clone())) else { continue };
+    for (number, rule) in rules.inner.rules.iter().enumerate().filter(|(number, _)| tested.contains(number)) {
         let Some((_, _, says)) = sides(rule) else { continue };
+        let events = samples.get(&number).map_or(&[][..], Vec::as_slice);
         for (field, template) in says.templates() {
             for path in template.paths(&rules.inner.engine) {
                 let Ok(read) = Path::parse(&path) else { continue };
                 if read.in_data() && !events.iter().any(|e| View::of(e).get(&read).is_some()) {
                     let message = format!("{field} looks at {path}, which no event of its tests has");
-                    findings.push(finding(rule, FindingKind::UnknownPath, message));
+                    findings.push(finding(number, rule, FindingKind::UnknownPath, message));
                 }
             }
         }

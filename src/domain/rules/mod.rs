@@ -48,6 +48,7 @@ mod path;
 pub(crate) mod problem;
 mod proof;
 mod raw;
+mod rivals;
 mod rule;
 mod set;
 mod subject;

@@ -45,12 +45,17 @@ impl fmt::Display for Problem {
 pub struct Problems {
     file: Arc<str>,
     list: Vec<Problem>,
+    /// How many more there are than are kept.
+    more: usize,
 }
+
+/// A file that is wrong throughout needs no longer list.
+const MOST: usize = 1000;
 
 impl Problems {
     /// None yet.
     pub fn of(file: Arc<str>) -> Problems {
-        Problems { file, list: Vec::new() }
+        Problems { file, list: Vec::new(), more: 0 }
     }
 
     /// Notes a mistake.
@@ -65,6 +70,11 @@ impl Problems {
 
     /// Notes that `word` is none of `known`, with the nearest of them or all of them.
     pub fn unknown(&mut self, at: At, what: &str, word: &str, known: &[&str]) {
+        if self.list.len() == MOST {
+            // Looking for the nearest word takes time.
+            self.more += 1;
+            return;
+        }
         let suggestion = did_you_mean(word, known).or_else(|| {
             let all = known.join(", ");
             (!known.is_empty() && all.len() < 200).then(|| format!("known: {all}"))
@@ -76,16 +86,20 @@ impl Problems {
     /// The mistakes noted, in the order of the file.
     pub fn into_list(mut self) -> Vec<Problem> {
         self.list.sort_by_key(|p| (p.line, p.column));
+        if self.more > 0 {
+            let message = format!("{} more mistakes are not listed", self.more);
+            self.list.push(Problem { file: self.file, line: 0, column: 0, message, suggestion: None });
+        }
         self.list
     }
 
     fn push(&mut self, at: At, message: String, suggestion: Option<String>) {
-        /// A file that is wrong throughout needs no longer list.
-        const MOST: usize = 1000;
-        if self.list.len() < MOST {
-            let At { line, column } = at;
-            self.list.push(Problem { file: self.file.clone(), line, column, message, suggestion });
+        if self.list.len() == MOST {
+            self.more += 1;
+            return;
         }
+        let At { line, column } = at;
+        self.list.push(Problem { file: self.file.clone(), line, column, message, suggestion });
     }
 }
 

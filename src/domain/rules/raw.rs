@@ -1,5 +1,6 @@
 //! A rule file as it is written: read whole, every mistake noted, nothing understood yet beyond its shape.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -143,7 +144,10 @@ pub const EXPECTATIONS: &[&str] = &[
 ];
 
 /// A rule set with more rules than this is a mistake.
-const MOST_RULES: usize = 20_000;
+pub const MOST_RULES: usize = 20_000;
+
+/// A rule set with more tests than this is one too: each of them may try every rule.
+pub const MOST_TESTS: usize = 20_000;
 
 /// Reads one file.
 pub fn read(source: &str, problems: &mut Problems) -> Option<RawFile> {
@@ -166,12 +170,15 @@ pub fn read(source: &str, problems: &mut Problems) -> Option<RawFile> {
     }
     let subjects = file.texts("subjects", problems);
     let nodes = list(&mut file, "rules", problems);
-    if nodes.len() > MOST_RULES {
-        problems.add(node.at, format!("{} rules in one file are over the limit of {MOST_RULES}", nodes.len()));
-        return None;
+    let proofs = list(&mut file, "tests", problems);
+    for (what, count, most) in [("rules", nodes.len(), MOST_RULES), ("tests", proofs.len(), MOST_TESTS)] {
+        if count > most {
+            problems.add(node.at, format!("{count} {what} in one file are over the limit of {most}"));
+            return None;
+        }
     }
     let rules = nodes.into_iter().filter_map(|n| rule(n, problems)).collect();
-    let tests = list(&mut file, "tests", problems).into_iter().filter_map(|n| test(n, problems)).collect();
+    let tests = proofs.into_iter().filter_map(|n| test(n, problems)).collect();
     file.finish(problems);
     Some(RawFile { subjects, rules, tests })
 }
@@ -237,8 +244,9 @@ fn conditions(node: &Node, problems: &mut Problems) -> Vec<RawCondition> {
         return Vec::new();
     };
     let mut found: Vec<RawCondition> = Vec::with_capacity(entries.len());
+    let mut seen = HashSet::new();
     for (key, value) in entries {
-        if found.iter().any(|c| c.path.text == key.name) {
+        if !seen.insert(key.name.as_str()) {
             problems.add(key.at, format!("path {:?} stands twice", key.name));
         }
         let tests = match &value.kind {

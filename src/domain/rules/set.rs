@@ -1,6 +1,6 @@
 //! A rule set: all rules in force at one time, compiled from the texts of their files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -14,7 +14,7 @@ use super::index::Index;
 use super::path::View;
 use super::problem::{At, Problem, Problems};
 use super::proof::Proof;
-use super::raw;
+use super::raw::{self, MOST_RULES, MOST_TESTS};
 use super::rule::Rule;
 use super::subject::Subject;
 use super::webhook::Webhook;
@@ -63,6 +63,9 @@ static BUILTIN_SET: LazyLock<RuleSet> = LazyLock::new(|| match RuleSet::compile(
 });
 
 impl RuleSet {
+    /// A file with more bytes than this is not read.
+    pub const MOST_BYTES: usize = super::yaml::MOST_BYTES;
+
     /// Compiles exactly these files, name and text, in this order.
     ///
     /// # Errors
@@ -71,8 +74,8 @@ impl RuleSet {
         let texts: Vec<(Arc<str>, Arc<str>)> =
             files.iter().map(|(name, text)| (name.as_ref().into(), text.as_ref().into())).collect();
         let mut engine = Engine::new();
-        let (mut rules, mut webhooks, mut liftings, mut proofs) =
-            (Vec::new(), Vec::<Webhook>::new(), Vec::new(), Vec::new());
+        let (mut rules, mut webhooks, mut liftings, mut proofs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut hooks = HashSet::new();
         let mut subjects: Vec<Subject> = ALWAYS.iter().filter_map(|s| Subject::parse(s).ok()).collect();
         let mut found = Vec::new();
         for ((file, _), (raw, mut problems)) in texts.iter().zip(raw::read_all(&texts)) {
@@ -82,7 +85,7 @@ impl RuleSet {
                     let compiled = compiler.rule(rule);
                     rules.extend(compiled.rule);
                     liftings.extend(compiled.adapter);
-                    webhooks.extend(compiled.webhook.filter(|w| webhooks.iter().all(|known| known.name != w.name)));
+                    webhooks.extend(compiled.webhook.filter(|w: &Webhook| hooks.insert(w.name.clone())));
                 }
                 for text in &raw.subjects {
                     match Subject::parse(&text.text) {
@@ -91,6 +94,14 @@ impl RuleSet {
                     }
                 }
                 proofs.extend(raw.tests.into_iter().filter_map(|t| Proof::of(file, t, &mut problems)));
+                for (what, count, most) in [("rules", rules.len(), MOST_RULES), ("tests", proofs.len(), MOST_TESTS)] {
+                    // The packs come last and are not what makes them too many.
+                    if count > most && !RuleSet::is_builtin(file) {
+                        found.extend(problems.into_list());
+                        found.push(too_many(file, what, most));
+                        return Err(found);
+                    }
+                }
             }
             found.extend(problems.into_list());
         }
@@ -141,13 +152,17 @@ impl RuleSet {
 
     /// What the first rule that fits says about an event.
     pub fn evaluate(&self, event: &Event) -> Verdict {
-        let view = View::of(event);
-        let candidates = self.inner.index.candidates(&view);
-        let mut rules = candidates.iter().map(|n| &self.inner.rules[*n as usize]);
-        match rules.find(|rule| rule.fits(&view)) {
-            Some(rule) => rule.judge(event, &self.inner.engine),
+        match self.deciding(&View::of(event)) {
+            Some((_, rule)) => rule.judge(event, &self.inner.engine),
             None => Verdict::NoRule,
         }
+    }
+
+    /// The first rule that fits, and its number.
+    pub(super) fn deciding(&self, view: &View<'_>) -> Option<(usize, &Rule)> {
+        let candidates = self.inner.index.candidates(view);
+        let mut rules = candidates.iter().map(|n| (*n as usize, &self.inner.rules[*n as usize]));
+        rules.find(|(_, rule)| rule.fits(view))
     }
 
     /// The event that a body which is no CloudEvent stands for; none where nothing knows it.
@@ -239,6 +254,11 @@ fn named_twice(rules: &[Rule]) -> Vec<Problem> {
         problems.extend(list.into_list());
     }
     problems
+}
+
+fn too_many(file: &Arc<str>, what: &str, most: usize) -> Problem {
+    let message = format!("the files up to this one have more {what} than the limit of {most}");
+    Problem { file: file.clone(), line: 0, column: 0, message, suggestion: None }
 }
 
 fn hash(texts: &[(Arc<str>, Arc<str>)]) -> String {

@@ -1,5 +1,6 @@
 //! Patterns over dotted words as NATS has them: `*` is one word, `>` is the rest.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -119,34 +120,83 @@ impl Subject {
         all.sort();
         all.dedup();
         let mut kept = Vec::with_capacity(all.len());
-        disjoint_from(0, all, &mut kept);
+        disjoint_into(all, &mut kept);
         kept.sort();
         kept
     }
 
-    fn plain_word(&self, n: usize) -> Option<&str> {
-        self.0.split('.').nth(n).filter(|word| !matches!(*word, "*" | ">"))
+    fn word(&self, n: usize) -> Option<&str> {
+        self.0.split('.').nth(n)
+    }
+
+    /// Whether it takes any number of further words.
+    fn is_rest(&self) -> bool {
+        self.0.ends_with('>')
     }
 }
 
-/// Patterns with different plain words in one place cannot overlap, so only those that share their beginning are compared.
-fn disjoint_from(depth: usize, all: Vec<Subject>, kept: &mut Vec<Subject>) {
-    if all.len() > 1 && all.iter().all(|s| s.plain_word(depth).is_some()) {
+/// Patterns with different plain words in one place cannot overlap, so only those that are alike in all such places are
+/// compared.
+fn disjoint_into(all: Vec<Subject>, kept: &mut Vec<Subject>) {
+    if let Some(place) = dividing_place(&all) {
         let mut groups: BTreeMap<String, Vec<Subject>> = BTreeMap::new();
         for subject in all {
-            let word = subject.plain_word(depth).unwrap_or_default().to_owned();
+            let word = subject.word(place).unwrap_or_default().to_owned();
             groups.entry(word).or_default().push(subject);
         }
-        groups.into_values().for_each(|group| disjoint_from(depth + 1, group, kept));
-        return;
+        groups.into_values().for_each(|group| disjoint_into(group, kept));
+    } else {
+        kept.extend(compared(all));
     }
-    let from = kept.len();
-    let mut all = all;
+}
+
+/// The first place where all patterns have a plain word and not all the same.
+fn dividing_place(all: &[Subject]) -> Option<usize> {
+    let first = all.first()?;
+    for place in 0.. {
+        let wild = |word: &str| matches!(word, "*" | ">");
+        let (mut plain, mut differ) = (true, false);
+        for subject in all {
+            let word = subject.word(place)?;
+            plain &= !wild(word);
+            differ |= first.word(place) != Some(word);
+        }
+        if plain && differ {
+            return Some(place);
+        }
+    }
+    None
+}
+
+/// What patterns of several words begin with, and whatever follows.
+fn cover(all: &[Subject]) -> Option<Subject> {
+    let mut common: Vec<&str> = all.first()?.0.split('.').collect();
+    for subject in all {
+        let same = common.iter().zip(subject.0.split('.')).take_while(|(a, b)| *a == b).count();
+        common.truncate(same.min(subject.0.matches('.').count()));
+    }
+    common.push(">");
+    Some(Subject(common.join(".").into()))
+}
+
+/// Compares each with each.
+fn compared(mut all: Vec<Subject>) -> Vec<Subject> {
+    /// More in one stream are a burden for the broker, and comparing them one for us: one pattern over all of them instead.
+    const MOST: usize = 2000;
+    // The widest first, they cover most of the others.
+    all.sort_by_cached_key(|s| (s.is_rest(), Reverse(s.0.matches('.').count())));
+    if all.len() > MOST {
+        // A pattern for further words does not take the first word alone.
+        let (longer, mut kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|s| s.word(1).is_some());
+        kept.extend(cover(&longer));
+        return kept;
+    }
+    let mut kept: Vec<Subject> = Vec::new();
     while let Some(next) = all.pop() {
-        match kept[from..].iter().position(|k| k.overlaps(&next)) {
+        match kept.iter().position(|k| k.overlaps(&next)) {
             None => kept.push(next),
             Some(n) => {
-                let other = kept.swap_remove(from + n);
+                let other = kept.swap_remove(n);
                 all.push(match (other.covers(&next), next.covers(&other)) {
                     (true, _) => other,
                     (_, true) => next,
@@ -155,6 +205,7 @@ fn disjoint_from(depth: usize, all: Vec<Subject>, kept: &mut Vec<Subject>) {
             }
         }
     }
+    kept
 }
 
 impl fmt::Display for Subject {
@@ -193,6 +244,19 @@ mod tests {
         assert_eq!(words(&["a.b", "a.>", "c.d", "a.b"]), ["a.>", "c.d"]);
         assert_eq!(words(&["a.*.c", "a.b.*", "a.x.y"]), ["a.*.*"]);
         assert_eq!(words(&["a.*", "a.b.>"]), ["a.*", "a.b.>"]);
+        assert_eq!(words(&["a.*.x", "a.*.y", "a.b.y"]), ["a.*.x", "a.*.y"]);
+    }
+
+    #[test]
+    fn thousands_of_subjects_are_divided_or_covered_by_one() {
+        let many = |form: fn(usize) -> String| (0..20_000).map(form).map(|s| subject(&s)).collect::<Vec<_>>();
+        assert_eq!(Subject::disjoint(many(|n| format!("a.*.b{n}.>"))).len(), 20_000);
+        let mut covered = many(|n| format!("a.b.c.d{n}"));
+        covered.extend([subject("a.b.>"), subject("b")]);
+        assert_eq!(Subject::disjoint(covered), [subject("a.b.>"), subject("b")]);
+        let mut mixed = many(|n| if n % 2 == 0 { format!("a.b.*.c{n}") } else { format!("a.b.c{n}") });
+        mixed.push(subject("a"));
+        assert_eq!(Subject::disjoint(mixed), [subject("a"), subject("a.b.>")]);
     }
 
     proptest! {

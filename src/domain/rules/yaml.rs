@@ -18,6 +18,8 @@ pub struct Node {
     pub at: At,
     /// What it is.
     pub kind: Kind,
+    /// The byte it begins at, also where an alias stands for it.
+    from: Option<usize>,
 }
 
 /// What a [`Node`] is.
@@ -47,7 +49,7 @@ pub struct Key {
 }
 
 /// No rule file of a person comes near; a generated one of a thousand rules does not either.
-const MOST_BYTES: usize = 16 << 20;
+pub const MOST_BYTES: usize = 16 << 20;
 
 /// Reads one YAML document. Notes what is wrong and returns nothing where it is not YAML.
 pub fn read(text: &str, problems: &mut Problems) -> Option<Node> {
@@ -129,15 +131,12 @@ impl Node {
 
 /// `1.10` is the number 1.1 to YAML and a version to people: keeps how it is written.
 fn spell_numbers(node: &mut Node, text: &str) {
-    let lines: Vec<&str> = text.lines().collect();
     let mut open = vec![node];
     while let Some(node) = open.pop() {
         match &mut node.kind {
             Kind::Number(n, spelled) => {
-                let line = lines.get(node.at.line.saturating_sub(1) as usize).copied().unwrap_or_default();
-                let from =
-                    line.char_indices().nth(node.at.column.saturating_sub(1) as usize).map_or(line.len(), |c| c.0);
-                let word = line[from..].split([' ', ',', ']', '}', '\t', '\r']).next().unwrap_or_default();
+                let rest = node.from.and_then(|from| text.get(from..)).unwrap_or_default();
+                let word = rest.split([' ', ',', ']', '}', '\t', '\r', '\n']).next().unwrap_or_default();
                 let same = word.parse::<f64>().ok() == n.as_f64();
                 *spelled = if same { word.to_owned() } else { n.to_string() };
             }
@@ -150,8 +149,9 @@ fn spell_numbers(node: &mut Node, text: &str) {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Node, D::Error> {
-        let Spanned { value, referenced, .. } = Spanned::<Kind>::deserialize(from)?;
-        Ok(Node { at: referenced.into(), kind: value })
+        let Spanned { value, referenced, defined, .. } = Spanned::<Kind>::deserialize(from)?;
+        let from = defined.span().byte_offset().and_then(|byte| usize::try_from(byte).ok());
+        Ok(Node { at: referenced.into(), kind: value, from })
     }
 }
 
@@ -262,6 +262,22 @@ mod tests {
         assert!(matches!(&inner[0].1.kind, Kind::Number(_, spelled) if spelled == "1.10"), "{inner:?}");
         assert!(matches!(&inner[1].1.kind, Kind::Text(t) if t == "yes"));
         assert_eq!(inner[1].0.name, "on");
+    }
+
+    #[test]
+    fn numbers_keep_how_they_are_written() {
+        let spelled = |text: &str| {
+            let Some(node) = read(text, &mut Problems::of("f".into())) else { panic!("{text}") };
+            let Kind::List(list) = node.kind else { panic!("{text}") };
+            list.into_iter()
+                .map(|n| if let Kind::Number(_, s) = n.kind { s } else { panic!("{text}") })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(spelled("[1.10,2.0 , 3]"), ["1.10", "2.0", "3"]);
+        assert_eq!(spelled("- 1.10\r\n- 2.20\n"), ["1.10", "2.20"]);
+        assert_eq!(spelled("[1.10] # \u{e9}"), ["1.10"]);
+        assert_eq!(spelled("# \u{e9}\u{1f680}\n[ &a 1.10, *a]"), ["1.10", "1.10"]);
+        assert_eq!(spelled("\u{feff}[1.10]"), ["1.10"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bus;
 mod events;
+mod gateway;
 mod nats;
 mod service;
 mod world;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use bus::{Bus, Stored};
 pub use events::{Keptn, from_now, problem, sequence, task_finished, task_triggered, time_at};
+pub use gateway::{Answer, Gateway};
 pub use nats::Nats;
 pub use service::{Shipwatch, exit_of, serve_command};
 pub use world::World;

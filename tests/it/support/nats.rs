@@ -37,6 +37,20 @@ impl Nats {
         Nats { dir: TempDir::new().unwrap(), config: config.to_owned(), port, child: None }
     }
 
+    /// Changes the lines of server configuration that hold from the next start on.
+    pub fn configure(&mut self, config: &str) {
+        config.clone_into(&mut self.config);
+    }
+
+    /// Waits until these words stand in the server's log at least so many times.
+    pub async fn logged_times(&self, words: &str, times: usize) {
+        let file = self.dir.path().join("nats.log");
+        eventually(&format!("nats-server says {words:?} {times} times"), async || {
+            (std::fs::read_to_string(&file).ok()?.matches(words).count() >= times).then_some(())
+        })
+        .await;
+    }
+
     /// Where clients connect.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)

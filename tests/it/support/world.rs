@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Bus, Keptn, Nats, Shipwatch, serve_command};
+use super::{Bus, Keptn, Nats, Shipwatch, eventually, serve_command};
 
 /// Everything one story needs; gone without a trace when dropped, the service before the broker.
 pub struct World {
@@ -103,6 +103,16 @@ impl World {
         let n = self.markers.fetch_add(1, Ordering::Relaxed);
         let marker = Keptn::new("sh.keptn.log.error").id(&format!("marker-{n}")).context("marker");
         self.fold(marker).await;
+    }
+
+    /// Waits until everything published so far is folded, and what follows from it is published and folded as well.
+    pub async fn rest(&self) {
+        self.settle().await;
+        eventually("nothing is owed", async || {
+            (self.service().metric("shipwatch_outbox_depth").await == 0.0).then_some(())
+        })
+        .await;
+        self.settle().await;
     }
 
     /// The only issue that a query finds.

@@ -1,4 +1,4 @@
-//! The listener: connections, their number and their patience.
+//! The HTTP server under both listeners: bounded in connections, in the size of headers, and in the time they may take.
 
 use std::io;
 use std::pin::Pin;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Router;
 use axum::http::Request;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,47 +16,29 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{State, router};
-
 /// Connections served at once; more wait to be accepted.
 const CONNECTIONS: usize = 4096;
 
-/// Time for the head of a request, and between two of them.
-const HEAD: Duration = Duration::from_secs(10);
+/// Bytes that the head of a request may have; a larger one is answered 431.
+const HEAD: usize = 64 * 1024;
 
-/// Time for a client to take any part of an answer.
-const TAKE: Duration = Duration::from_secs(30);
+/// How long the head of a request may take to come.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
-/// Time for requests in hand at a stop.
-const STOP: Duration = Duration::from_secs(5);
+/// How long a client may take nothing of an answer.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
-/// `/x/` is `/x`: done before routing.
-pub(super) fn without_slash<B>(mut request: Request<B>) -> Request<B> {
-    let uri = request.uri();
-    let path = uri.path();
-    if path.len() > 1 && path.ends_with('/') {
-        let short = path.trim_end_matches('/');
-        let short = if short.is_empty() { "/" } else { short };
-        let target = match uri.query() {
-            Some(query) => format!("{short}?{query}"),
-            None => short.to_owned(),
-        };
-        if let Ok(uri) = target.parse() {
-            *request.uri_mut() = uri;
-        }
-    }
-    request
-}
+/// How long what is in hand may take when the server is asked to stop.
+const GRACE: Duration = Duration::from_secs(5);
 
-/// Serves until asked to stop; requests in hand are answered.
+/// Serves until asked to stop; requests in hand are answered. Both `/x` and `/x/` are served.
 ///
 /// # Errors
 /// Where the listener fails.
-pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> io::Result<()> {
-    let router = router(state);
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
     let mut server = http1::Builder::new();
     // A client that does not finish its request is not waited for.
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(HEAD);
     let tracker = tokio_util::task::TaskTracker::new();
     let connections = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     loop {
@@ -90,7 +73,7 @@ pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken)
                 _ = connection.as_mut() => {}
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(STOP, connection).await;
+                    let _ = tokio::time::timeout(GRACE, connection).await;
                 }
             }
             drop(permit);
@@ -99,6 +82,24 @@ pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken)
     tracker.close();
     tracker.wait().await;
     Ok(())
+}
+
+/// `/x/` is `/x`: done before routing.
+pub(crate) fn without_slash<B>(mut request: Request<B>) -> Request<B> {
+    let uri = request.uri();
+    let path = uri.path();
+    if path.len() > 1 && path.ends_with('/') {
+        let short = path.trim_end_matches('/');
+        let short = if short.is_empty() { "/" } else { short };
+        let target = match uri.query() {
+            Some(query) => format!("{short}?{query}"),
+            None => short.to_owned(),
+        };
+        if let Ok(uri) = target.parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
 }
 
 /// A connection that is given up when its client takes nothing of an answer for long.
@@ -113,7 +114,7 @@ impl Patient {
             self.late = None;
             return written;
         }
-        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(TAKE)));
+        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(TAKEN_WITHIN)));
         late.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }

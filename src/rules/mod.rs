@@ -1,0 +1,28 @@
+//! The rules of the running service: which set holds, how it changes, and how a changed set gets into the stream.
+//!
+//! A set travels as `dev.shipwatch.rules.loaded` ([`crate::domain::loaded`]). Whoever starts or reloads only publishes it
+//! ([`reload`]); the fold takes it up where it meets it ([`book`]). Before the fold of a stream begins, the stream has its
+//! first set ([`opening`]), so what is folded never depends on what a process was started with.
+
+pub mod book;
+pub mod force;
+pub mod opening;
+pub mod publish;
+pub mod reading;
+pub mod reload;
+
+use std::path::Path;
+
+pub use book::RuleBook;
+pub use force::RulesInForce;
+
+use crate::domain::rules::RuleSet;
+use crate::shipyard::{RuleFiles, WrongRules};
+
+/// The rules of a `shipyard` folder before the ones in the binary.
+///
+/// # Errors
+/// Every mistake of every file.
+pub fn load(shipyard_dir: &Path) -> Result<RuleSet, WrongRules> {
+    RuleFiles::read(shipyard_dir).compile()
+}

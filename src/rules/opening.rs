@@ -1,0 +1,122 @@
+//! Which rules hold where a fold begins.
+//!
+//! Events before the first set in the stream fall under that first one. So a fold that begins anew looks for it, and where
+//! there is none puts its own there before it folds a single event.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::RuleBook;
+use super::book::refused;
+use super::publish::{part_of, publish};
+use crate::backoff::{Backoff, Waits};
+use crate::bus::{Bus, Error};
+use crate::domain::ids::Position;
+use crate::domain::loaded::{self, Part};
+use crate::domain::rules::RuleSet;
+use crate::domain::stream::Reached;
+use crate::store::RuleTexts;
+
+/// Failures in a row after which a fold begins without the stream's word.
+const TRIES: u32 = 6;
+
+/// How often is looked whether an outage is over.
+const OUTAGE: Duration = Duration::from_millis(200);
+
+/// The rules to go on with from `from`, given those that the store has kept and those of this start.
+pub async fn opening(bus: &Bus, from: &Reached, kept: Vec<RuleTexts>, given: &RuleSet) -> RuleBook {
+    let stream = &from.stream.name;
+    let behind = from.position(from.sequence, u16::MAX);
+    let mut waits = Backoff::broker().waits();
+    let travels = loop {
+        match bus.holds(stream, loaded::TYPE).await {
+            Ok(holds) => break holds,
+            Err(error) if later(bus, &error, &mut waits).await => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot see whether the stream holds rules");
+                break true;
+            }
+        }
+    };
+    if !travels {
+        // Nothing tells a fresh fold what held here, so it is said that it will not be told.
+        tracing::warn!(
+            stream = %stream,
+            "the stream does not hold \"{}\": the rules of each start hold from there on, a reload has no effect, and folding \
+             the stream again uses the rules of that start throughout",
+            loaded::TYPE
+        );
+    }
+    let fresh = from.sequence == 0;
+    let newest = kept.last().map(|texts| texts.hash.clone());
+    if (travels || newest.as_deref() == Some(given.hash()))
+        && !fresh
+        && let Some(book) = RuleBook::of_store(kept.clone())
+    {
+        return book;
+    }
+    let set = match (travels, fresh || newest.is_none()) {
+        (true, true) => first_of(bus, stream, given).await,
+        _ => given.clone(),
+    };
+    RuleBook::begin(set, behind, kept)
+}
+
+/// The stream's first set; where it has none, this one is made the first.
+async fn first_of(bus: &Bus, stream: &str, given: &RuleSet) -> RuleSet {
+    let mut published = false;
+    let mut waits = Backoff::broker().waits();
+    loop {
+        match make_first(bus, stream, given, &mut published).await {
+            Ok(set) => return set,
+            Err(error) if later(bus, &error, &mut waits).await => {}
+            Err(error) => {
+                tracing::warn!(%error, "the rules are not in the stream yet; the fold begins with those of this start");
+                return given.clone();
+            }
+        }
+    }
+}
+
+async fn make_first(bus: &Bus, stream: &str, given: &RuleSet, published: &mut bool) -> Result<RuleSet, Error> {
+    if let Some(first) = first(bus, stream).await? {
+        return Ok(first);
+    }
+    if !*published {
+        publish(bus, given).await?;
+        *published = true;
+    }
+    // Somebody else may have been earlier; and where the stream sources another one, it takes a moment.
+    first(bus, stream).await?.ok_or_else(|| Error::TimedOut { what: "where the published rules are".into() })
+}
+
+/// The first set in a stream that this version can use.
+async fn first(bus: &Bus, stream: &str) -> Result<Option<RuleSet>, Error> {
+    let mut parts: HashMap<String, Part> = HashMap::new();
+    let mut from = 1;
+    while let Some(message) = bus.next_on(stream, loaded::TYPE, from).await? {
+        from = message.sequence + 1;
+        let Some((event, part)) = part_of(&message).filter(|(e, _)| !parts.contains_key(&e.id)) else { continue };
+        parts.insert(event.id, part.clone());
+        let find = |id: &str| Ok::<_, std::convert::Infallible>(parts.get(id).cloned());
+        let Ok(Some(whole)) = part.gather(find) else { continue };
+        match loaded::compile(&whole) {
+            Ok(set) => return Ok(Some(set)),
+            Err(problems) => refused(&part.hash, Position::new(message.sequence, 0), &problems),
+        }
+    }
+    Ok(None)
+}
+
+/// Waits, where the same may work a little later. An outage is waited for as long as it takes.
+async fn later(bus: &Bus, error: &Error, waits: &mut Waits) -> bool {
+    if !bus.is_connected() {
+        tokio::time::sleep(OUTAGE).await;
+        return true;
+    }
+    let again = error.is_passing() && waits.failures() < TRIES;
+    if again {
+        tokio::time::sleep(waits.next_delay()).await;
+    }
+    again
+}

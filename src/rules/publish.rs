@@ -1,0 +1,48 @@
+//! A rule set goes into the stream.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::bus::binding::{self, Reading};
+use crate::bus::{Bus, Error, Message};
+use crate::domain::event::Event;
+use crate::domain::loaded::{self, Part};
+use crate::domain::rules::RuleSet;
+use crate::domain::time::Time;
+
+/// Room for everything in a message beside the texts of its part.
+const AROUND: usize = 16 << 10;
+
+/// Fewer bytes of texts make no sense in a message, whatever the broker takes.
+const LEAST: usize = 1 << 10;
+
+/// Publishes a set, part after part; each is in the stream before the next is sent.
+///
+/// # Errors
+/// What the broker says. A part that stands alone does no harm.
+pub async fn publish(bus: &Bus, set: &RuleSet) -> Result<(), Error> {
+    let size = loaded::PART.min(bus.max_payload().saturating_sub(AROUND)).max(LEAST);
+    let publisher = bus.publisher();
+    for event in loaded::events(set, &Uuid::new_v4().to_string(), Time::from(chrono::Utc::now()), size) {
+        let body = Bytes::from(event.to_value().to_string());
+        publisher.publish(loaded::TYPE, &event.id, body).await?.await?;
+    }
+    Ok(())
+}
+
+/// Whether this is the set that the stream was given last.
+///
+/// # Errors
+/// The stream cannot be asked.
+pub async fn is_last(bus: &Bus, stream: &str, set: &RuleSet) -> Result<bool, Error> {
+    let last = bus.last_on(stream, loaded::TYPE).await?;
+    Ok(last.and_then(|m| part_of(&m)).is_some_and(|(_, part)| part.is_last() && part.hash == set.hash()))
+}
+
+/// The part of a set that a message is, with its event; none where it does not count.
+pub(super) fn part_of(message: &Message) -> Option<(Event, Part)> {
+    let reading = binding::read(message, loaded::LARGEST).into_iter().next()?;
+    let Reading { form, event: Ok(event), .. } = reading else { return None };
+    let part = Part::read(&message.subject, form, &event)?.ok()?;
+    Some((event, part))
+}
