@@ -25,6 +25,15 @@ pub trait Lookup {
     /// # Errors
     /// When the journal cannot be read; the fold stops then.
     fn rows(&self, mark: Mark<'_>) -> Result<Vec<Arc<Row>>, Unreadable>;
+    /// The newest `limit` of [`Lookup::rows`], oldest first. Reads no more than it needs.
+    ///
+    /// # Errors
+    /// As [`Lookup::rows`].
+    fn newest_rows(&self, mark: Mark<'_>, limit: usize) -> Result<Vec<Arc<Row>>, Unreadable> {
+        let mut rows = self.rows(mark)?;
+        rows.drain(..rows.len().saturating_sub(limit));
+        Ok(rows)
+    }
     /// The first line behind `after` that may carry this mark and is the one wanted. Reads no more than it needs.
     ///
     /// # Errors

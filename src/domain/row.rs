@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::decision::Decision;
+use super::decision::{Decision, Fate, Layer};
 use super::event::{Event, Form};
 use super::ids::{KeyId, Position};
 use super::issue::Origin;
@@ -132,11 +132,18 @@ impl Mark<'_> {
 impl Recorded {
     /// Calls `each` with every mark of this line.
     pub fn marks(&self, mut each: impl FnMut(Mark<'_>)) {
+        // A repeat is found by the line it repeats. A source that gives each event the same id would make every look-up longer.
+        let repeat = self.decision.fate == Fate::Duplicate(Layer::Id);
         if let Some(head) = &self.head {
-            each(Mark::EventId(&head.origin.id));
+            if !repeat {
+                each(Mark::EventId(&head.origin.id));
+            }
             if let Some(context) = &head.context {
                 each(Mark::Context(context));
             }
+        }
+        if repeat {
+            return;
         }
         let run = self.decision.run.as_deref();
         let answered = self.head.as_ref().and_then(|h| h.triggered_id.as_deref()).filter(|t| run != Some(*t));

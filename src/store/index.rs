@@ -58,6 +58,24 @@ impl Index {
         Ok(found)
     }
 
+    /// The newest `limit` lines that may carry `mark`, in order.
+    pub fn find_newest(&self, tree: &Tree, mark: u64, limit: usize) -> sled::Result<Vec<Position>> {
+        let unsealed = self.by_mark.get(&mark).map_or(&[][..], SmallVec::as_slice);
+        let mut found = unsealed[unsealed.len().saturating_sub(limit)..].to_vec();
+        let probe = Probe::of(mark);
+        for segment in self.segments.iter().rev() {
+            if found.len() >= limit {
+                break;
+            }
+            let mut older = Vec::new();
+            segment.find(tree, &probe, &mut older)?;
+            older.drain(..older.len().saturating_sub(limit - found.len()));
+            older.append(&mut found);
+            found = older;
+        }
+        Ok(found)
+    }
+
     /// The unsealed lines.
     pub fn tail(&self) -> impl Iterator<Item = (Position, &Marks)> {
         self.tail.iter().map(|(position, marks)| (*position, marks))

@@ -217,6 +217,12 @@ impl Shared {
         self.check()?;
         self.state.read().index.find(&self.tree, mark).map_err(|e| self.engine(e))
     }
+
+    /// The newest `limit` lines that may carry a mark, in order.
+    pub fn find_newest(&self, mark: u64, limit: usize) -> Result<Vec<Position>, Error> {
+        self.check()?;
+        self.state.read().index.find_newest(&self.tree, mark, limit).map_err(|e| self.engine(e))
+    }
 }
 
 /// A store closed in this process may hold the engine's own lock a moment longer than ours: its last jobs run on threads.

@@ -284,6 +284,15 @@ impl Lookup for Staged {
         positions.into_iter().filter_map(|position| self.row(position).transpose()).collect()
     }
 
+    fn newest_rows(&self, mark: Mark<'_>, limit: usize) -> Result<Vec<Arc<Row>>, Unreadable> {
+        let hash = mark.hash();
+        let staged = self.by_mark.get(&hash).map_or(&[][..], |positions| positions.as_slice());
+        let staged = &staged[staged.len().saturating_sub(limit)..];
+        let mut positions = self.shared.find_newest(hash, limit - staged.len())?;
+        positions.extend_from_slice(staged);
+        positions.into_iter().filter_map(|position| self.row(position).transpose()).collect()
+    }
+
     fn first_after(
         &self,
         mark: Mark<'_>,

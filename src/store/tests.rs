@@ -419,7 +419,13 @@ proptest! {
                 }
                 let probe = staged.rows(Mark::Run("7")).unwrap();
                 let probe: Vec<_> = probe.iter().map(|r| r.position).collect();
-                prop_assert_eq!(probe, model.get(&hash(7)).cloned().unwrap_or_default());
+                let want = model.get(&hash(7)).cloned().unwrap_or_default();
+                prop_assert_eq!(&probe, &want);
+                for limit in [0, 1, 3, 100] {
+                    let newest = staged.newest_rows(Mark::Run("7"), limit).unwrap();
+                    let newest: Vec<_> = newest.iter().map(|r| r.position).collect();
+                    prop_assert_eq!(&newest[..], &want[want.len().saturating_sub(limit)..]);
+                }
             }
             store.commit(staged, reached(sequence)).unwrap();
             if kill {

@@ -1,6 +1,6 @@
 //! Restarts of service and broker at every moment: nothing is lost, nothing is doubled, the store comes out the same.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use std::time::Duration;
 
@@ -265,13 +265,19 @@ async fn an_answer_that_the_stream_took_before_a_long_outage_is_not_given_again(
         ..Default::default()
     };
     bus.jetstream.create_stream(config).await.unwrap();
+    bus.publish(task_triggered("open-issue").id("t1").data("open-issue", json!({"title": "broken"}))).await;
+    // So much that the fold is not behind its own message when the connection comes back.
+    let backlog = serde_json::to_string(&Value::from(task_finished("test"))).unwrap();
+    for n in 0..3000 {
+        let body = backlog.replace("\"id\":\"", &format!("\"id\":\"{n}-"));
+        bus.client.publish("sh.keptn.event.test.finished", body.into()).await.unwrap();
+    }
+    bus.client.flush().await.unwrap();
     let proxy = deaf_after(nats.port(), "HPUB sh.keptn.event.open-issue.started", 10 * window).await;
     let dir = TempDir::new().unwrap();
     let mut command = serve_command(&proxy, &dir.path().join("data"));
     command.args(["--stream", "shipwatch"]);
-    let service = Shipwatch::ready(command).await;
-
-    bus.publish(task_triggered("open-issue").id("t1").data("open-issue", json!({"title": "broken"}))).await;
+    let service = Shipwatch::listening(command).await;
     eventually("started is in the stream", async || (!bus.replies("t1").await.is_empty()).then_some(())).await;
     bus.answer("t1").await;
     // Whatever was sent again is there before this is answered.

@@ -39,7 +39,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let mut effect = Effect::new(Fate::Recorded, "nothing to take back yet");
         effect.run = Some(run.to_owned());
         let finished = task_type(task, Phase::Finished);
-        let same_run = self.lookup.rows(Mark::Run(run))?;
+        let same_run = self.run(run)?;
         let mut keys: Vec<KeyId> = Vec::new();
         for row in &same_run {
             let Some(r) = recorded(row) else { continue };
@@ -136,7 +136,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let Verdict::Signal(signal) = self.judge.evaluate(&d.rule_set, &event) else { return Ok(()) };
         let for_scope = signal.resolves == Resolves::Scope && signal.outcome == crate::domain::issue::Outcome::Success;
         let about = signal.key.id() == id || (for_scope && signal.key.scope_id() == state.key.scope_id());
-        let same_run = self.lookup.rows(Mark::Run(&signal.run))?;
+        let same_run = self.run(&signal.run)?;
         let late = d.at < row.stream_time.minus(self.settings.keep_events);
         if !about || late || self.withdrawn(head, &signal.run, &same_run)? {
             return Ok(());

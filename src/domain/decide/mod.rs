@@ -42,6 +42,9 @@ pub use tasks::TaskNames;
 /// Extension of events that are sent again for other consumers: recorded, and the cause of nothing.
 pub(crate) const REPLAY: &str = "shipwatchreplay";
 
+/// Most events of one run that are looked at: far more than executors of a task, and few enough to be compared with each other.
+const RUN: usize = 64;
+
 /// Why such an event decides nothing.
 pub(super) const REPLAYED: &str = "marked as a replay, which causes nothing";
 
@@ -243,18 +246,19 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
 
     /// Same `source` and `id`. A parked event does not count, so that a mended one can be sent again, unless it was answered.
     fn seen_before(&self, origin: &Origin) -> Result<bool, Unreadable> {
-        let rows = self.lookup.rows(Mark::EventId(&origin.id))?;
         if origin.source == SOURCE
             && let Ok(id) = origin.id.parse()
             && own::came_back(&origin.id, id, self.lookup, self.settings)?
         {
             return Ok(true);
         }
-        Ok(rows.iter().filter_map(|row| recorded(row)).any(|r| {
+        let handled = |r: &Recorded| {
             r.head.as_ref().is_some_and(|h| h.origin == *origin)
                 && (r.decision.fate != Fate::Parked || r.decision.answer.is_some())
                 && r.decision.why != REPLAYED
-        }))
+        };
+        let seen = |row: &Row| recorded(row).is_some_and(handled);
+        Ok(self.lookup.first_after(Mark::EventId(&origin.id), Position::default(), &seen)?.is_some())
     }
 
     fn signal(&self, event: &Event, head: &Head, signal: &Signal) -> Result<Effect, Unreadable> {
@@ -266,7 +270,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         effect.run = Some(signal.run.clone());
         effect.at = Some(at);
 
-        let same_run = self.lookup.rows(Mark::Run(&signal.run))?;
+        let same_run = self.run(&signal.run)?;
         if self.withdrawn(head, &signal.run, &same_run)? {
             effect.fate = Fate::Withdrawn;
             effect.why = "an invalidated event has taken this outcome back".into();
@@ -386,13 +390,18 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         Ok(claim(marks, &prior, self.next_number(so_far), c, |position| self.texts_of(position)))
     }
 
+    /// The events of a run. Of a run without end, which a rule or a publisher got wrong, the newest ones speak for all.
+    fn run(&self, run: &str) -> Result<Vec<Arc<Row>>, Unreadable> {
+        self.lookup.newest_rows(Mark::Run(run), RUN)
+    }
+
     /// Whether an `invalidated` event takes this event back. A rule may have a run of its own; invalidation goes by trigger.
     fn withdrawn(&self, head: &Head, run: &str, same_run: &[Arc<Row>]) -> Result<bool, Unreadable> {
         let Some(trigger) = head.triggered_id.as_deref() else { return Ok(false) };
         if trigger == run {
             return Ok(invalidate::is_withdrawn(same_run, &head.ty, Some(trigger)));
         }
-        Ok(invalidate::is_withdrawn(&self.lookup.rows(Mark::Run(trigger))?, &head.ty, Some(trigger)))
+        Ok(invalidate::is_withdrawn(&self.run(trigger)?, &head.ty, Some(trigger)))
     }
 
     /// Earlier events of a run that spoke of a key and were not taken back.

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::model::{Model, finished, minute, trigger};
 use crate::domain::decision::{Fate, Layer};
 use crate::domain::issue::{ChangeKind, State};
-use crate::domain::row::{Entry, OwnKind};
+use crate::domain::row::{Entry, Mark, OwnKind};
 
 fn fate(model: &mut Model, event: &Value) -> Fate {
     match model.feed(event).0.row.entry {
@@ -61,6 +61,27 @@ fn the_same_thing_twice_counts_once() {
     assert_eq!(fate(&mut m, &event), Fate::Duplicate(Layer::Id));
     assert_eq!(fate(&mut m, &finished("other", "test", "r1", "fail", 2)), Fate::Duplicate(Layer::Run));
     assert_eq!(m.issues()[0].occurrences, 1);
+}
+
+#[test]
+fn a_run_without_end_stays_what_it_was() {
+    let mut m = Model::default();
+    m.feed(&finished("first", "test", "r1", "fail", 1));
+    for n in 0..200 {
+        m.feed(&finished(&n.to_string(), "test", "r1", "pass", 2));
+    }
+    assert_eq!((m.issues()[0].state, m.issues()[0].occurrences), (State::Active, 1));
+    assert_eq!(fate(&mut m, &finished("last", "test", "r1", "fail", 3)), Fate::Duplicate(Layer::Run));
+}
+
+#[test]
+fn a_repeat_is_found_by_the_line_it_repeats() {
+    let mut m = Model::default();
+    let event = finished("1", "test", "r1", "fail", 1);
+    let id = Mark::EventId("1").hash();
+    assert!(m.feed(&event).0.marks.contains(&id));
+    assert!(!m.feed(&event).0.marks.contains(&id));
+    assert_eq!(fate(&mut m, &event), Fate::Duplicate(Layer::Id));
 }
 
 #[test]
