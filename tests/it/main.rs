@@ -8,6 +8,7 @@ mod forms;
 mod gateway;
 mod issues;
 mod kill_loop;
+mod readme;
 mod refusals;
 mod replies;
 mod restarts;
