@@ -422,6 +422,20 @@ fn more_rules_than_anyone_writes_are_read_or_refused_in_time() {
     assert!(problems(&file(&many))[0].contains("over the limit"), "{:?}", &problems(&file(&many))[..1]);
 }
 
+#[test]
+fn rules_are_found_by_what_tells_them_apart() {
+    let rule = |n| {
+        format!(
+            "  - {{name: r{n}, on: [a.b], match: {{data.p: shop, data.q: [s{n}, 's{n}-*']}}, ignore: true, reason: r}}\n"
+        )
+    };
+    let set = compile(&(0..50).map(rule).collect::<String>());
+    let tried = |data| set.inner.index.candidates(&View::of(&event("a.b", data))).to_vec();
+    assert_eq!(tried(json!({"p": "shop", "q": "s7"})), [7]);
+    assert_eq!(tried(json!({"p": "shop", "q": "s23-x"})), [23]);
+    assert!(tried(json!({"p": "shop", "q": "other"})).is_empty());
+}
+
 /// What the index must agree with: every rule, in order, by its definition.
 fn naive(set: &RuleSet, event: &Event) -> Option<String> {
     let view = View::of(event);
