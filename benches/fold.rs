@@ -32,8 +32,12 @@ mod rules;
 
 /// Where the scheduler tells the processor time of this thread.
 const SCHEDSTAT: &str = "/proc/thread-self/schedstat";
-const GROUP: usize = 1024;
-const GROUPS: usize = 60;
+const EVENTS: usize = 60 * 1024;
+
+/// Events of a group, `BENCH_GROUP`.
+fn size() -> usize {
+    std::env::var("BENCH_GROUP").ok().and_then(|n| n.parse().ok()).unwrap_or(1024)
+}
 
 fn main() {
     if !std::env::args().any(|a| a == "--bench") {
@@ -44,8 +48,14 @@ fn main() {
         return;
     }
     println!(
-        "{:<36} {:>8} {:>8} {:>8} {:>8} {:>7}   us of processor time an event, medians over groups of {GROUP}",
-        "", "decode", "decide", "commit", "whole", "rate"
+        "{:<36} {:>8} {:>8} {:>8} {:>8} {:>7}   us of processor time an event, medians over groups of {}",
+        "",
+        "decode",
+        "decide",
+        "commit",
+        "whole",
+        "rate",
+        size()
     );
     let packs = RuleSet::builtin();
     let mut lines = vec![
@@ -68,7 +78,7 @@ fn main() {
 
 /// Folds through all lines, a group of each in turn: what disturbs the machine for a while disturbs all alike.
 fn fold(lines: &mut [Line]) {
-    for group in 0..GROUPS {
+    for group in 0..EVENTS / size() {
         lines.iter_mut().for_each(|line| line.group(group));
     }
 }
@@ -118,7 +128,8 @@ impl Line {
     }
 
     fn group(&mut self, group: usize) {
-        let fresh = (0..GROUP).map(|i| (self.make)(group * GROUP + i)).map(|(s, b)| (s, Bytes::from(b)));
+        let size = size();
+        let fresh = (0..size).map(|i| (self.make)(group * size + i)).map(|(s, b)| (s, Bytes::from(b)));
         let messages: Vec<Message> = self
             .back
             .drain(..)
@@ -162,7 +173,7 @@ impl Line {
         self.spent.each_ref().map(|all| {
             let mut all = all.clone();
             all.sort_unstable();
-            all[all.len() / 2].as_secs_f64() * 1e6 / GROUP as f64
+            all[all.len() / 2].as_secs_f64() * 1e6 / size() as f64
         })
     }
 

@@ -21,7 +21,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::stream::Reached;
 use crate::domain::time::Time;
 use crate::effects::outbox::Outbox;
-use crate::effects::{feedback, publish};
+use crate::effects::{doubt, feedback, publish};
 use crate::gateway;
 use crate::pipeline::{Pipeline, Progress, missed};
 use crate::query;
@@ -281,6 +281,12 @@ async fn work(
         inbox: attached.inbox,
         store,
     };
+    let target = doubt::Stream {
+        bus: bus.clone(),
+        name: attached.stream.name.clone(),
+        duplicate_window: attached.duplicate_window,
+        folded: progress.folded.clone(),
+    };
     let catching_up =
         tokio::spawn(caught_up(bus.clone(), config.clone(), end_at_start, progress, attached.stream.name.clone()));
     let reloading = Reloading {
@@ -293,7 +299,7 @@ async fn work(
     };
     let reloading = tokio::spawn(reloading.run(stop.clone()));
     let gave_up = CancellationToken::new();
-    let publishing = tokio::spawn(publish::run(outbox, bus.publisher(), to_publish, gave_up.clone()));
+    let publishing = tokio::spawn(publish::run(outbox, bus.publisher(), target, to_publish, gave_up.clone()));
     // Counted from the request to stop: a fold that waits for a publisher that cannot publish is let go as well.
     let (stopping, giving_up) = (stop.clone(), gave_up.clone());
     let grace = tokio::spawn(async move {

@@ -103,11 +103,26 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "src/pipeline",
+        &[
+            "crate::query",
+            "crate::gateway",
+            "crate::app",
+            "crate::cli",
+            "sled::",
+            "async_nats",
+            "axum::",
+            "Utc::now",
+            "new_v4",
+        ],
+    ),
+    (
         "src/shipyard.rs",
         &[
             "crate::store",
             "crate::bus",
             "crate::query",
+            "crate::rules",
             "crate::pipeline",
             "crate::effects",
             "crate::app",
@@ -129,7 +144,6 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "axum::",
         ],
     ),
-    ("src/shipyard.rs", &["crate::store", "crate::bus", "crate::rules", "crate::app", "crate::cli", "crate::pipeline"]),
     ("src/cli", &["sled::", "async_nats::"]),
     ("src/app.rs", &["sled::", "async_nats", "crate::cli"]),
 ];

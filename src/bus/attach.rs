@@ -75,6 +75,8 @@ pub struct Attached {
     pub first_sequence: u64,
     /// Its last sequence at start.
     pub last_sequence: u64,
+    /// How long the stream recognises a repeated message id.
+    pub duplicate_window: Duration,
     /// What the stream no longer holds and the store has not folded.
     pub missed: Vec<Gap>,
     /// Worth a log line each, and printed by `doctor`.
@@ -129,6 +131,7 @@ async fn try_attach(bus: &Bus, wish: &StreamWish, store: &Reached) -> Result<Att
         start,
         first_sequence: chosen.info.state.first_sequence,
         last_sequence: chosen.info.state.last_sequence,
+        duplicate_window: chosen.info.config.duplicate_window,
         missed: inbox.take_missed(),
         notes,
         inbox,

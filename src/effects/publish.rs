@@ -8,6 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::doubt::Stream;
 use super::outbox::Outbox;
 use crate::backoff::{Backoff, Waits};
 use crate::bus::{Error, Publisher, Receipt};
@@ -24,9 +25,16 @@ pub struct Due {
     pub of: Position,
     /// The message.
     pub message: Message,
+    /// When it was sent for the first time.
+    sent: Option<Instant>,
 }
 
 impl Due {
+    /// A message that the line at `of` owes.
+    pub fn new(of: Position, message: Message) -> Due {
+        Due { of, message, sent: None }
+    }
+
     fn own(&self) -> Own {
         Own { of: self.of, kind: self.message.kind }
     }
@@ -38,10 +46,11 @@ const WINDOW: usize = 2048;
 /// Publishes what comes in until the sender is dropped and all is acknowledged, or `stop` is cancelled.
 ///
 /// Messages are sent in the order given, and a `finished` only once the stream has its `started`. One that was not acknowledged is sent
-/// again under the same id, which the stream recognises.
+/// again under the same id, which the stream recognises; where it may not any more, `doubt` finds out first.
 pub async fn run(
     outbox: Arc<Outbox>,
     publisher: Publisher,
+    stream: Stream,
     mut due: mpsc::Receiver<Vec<Due>>,
     stop: CancellationToken,
 ) {
@@ -50,10 +59,17 @@ pub async fn run(
     let mut again: Vec<Due> = Vec::new();
     // What a line causes waits for its `started`: sent together, a failure of the first would turn their order.
     let mut held: HashMap<Position, Vec<Due>> = HashMap::new();
+    let mut doubted: Vec<Due> = Vec::new();
+    let mut clearing = FuturesUnordered::new();
     let mut backoff = Backoff::broker().waits();
     let mut open = true;
     let mut outage = false;
-    while open || !queue.is_empty() || !acks.is_empty() || !again.is_empty() {
+    while open
+        || !(queue.is_empty() && acks.is_empty() && again.is_empty() && doubted.is_empty() && clearing.is_empty())
+    {
+        if queue.is_empty() && clearing.is_empty() && !doubted.is_empty() {
+            clearing.push(stream.clone().passed(std::mem::take(&mut doubted)));
+        }
         if queue.is_empty() && acks.is_empty() && !again.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(backoff.next_delay()) => queue.extend(again.drain(..)),
@@ -68,6 +84,13 @@ pub async fn run(
                     let taken = settle(settled, &outbox, &mut again, &mut backoff, &mut outage);
                     queue.extend(taken.and_then(|of| held.remove(&of)).into_iter().flatten());
                 }
+                Some(cleared) = clearing.next(), if !clearing.is_empty() => match cleared {
+                    Ok(cleared) => queue.extend(cleared.into_iter().map(|due| Due { sent: None, ..due })),
+                    Err((cleared, error)) => {
+                        tracing::debug!(%error, "whether messages are in the stream is not known yet");
+                        again.extend(cleared);
+                    }
+                },
                 batch = due.recv(), if open && acks.len() < WINDOW && again.is_empty() => match batch {
                     Some(batch) => queue.extend(batch),
                     None => open = false,
@@ -76,7 +99,7 @@ pub async fn run(
             }
             continue;
         }
-        let Some(due) = queue.pop_front() else { continue };
+        let Some(mut due) = queue.pop_front() else { continue };
         if !outbox.owes(due.own()) {
             // Seen in the stream meanwhile; what waited for it may go.
             queue.extend(held.remove(&due.of).into_iter().flatten());
@@ -86,6 +109,11 @@ pub async fn run(
             held.entry(due.of).or_default().push(due);
             continue;
         }
+        if due.sent.is_some_and(|sent| !stream.recognises(sent)) {
+            doubted.push(due);
+            continue;
+        }
+        due.sent.get_or_insert_with(Instant::now);
         crash::point("before-publish");
         let Message { subject, id, body, .. } = &due.message;
         let id = id.to_string();

@@ -52,6 +52,12 @@ impl Problem {
         Problem::new(StatusCode::FORBIDDEN, "Access denied to this namespace", details)
     }
 
+    /// 503, because others are served.
+    pub fn late() -> Problem {
+        let details = "the service is busy; ask again, or for less";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long", details)
+    }
+
     /// 500, which is a defect or a broken disk.
     pub fn internal() -> Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error", "the log of the service says more")

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::issues::{List, write};
+use super::list::{List, json};
 use super::params::Params;
 use super::{Id, Problem, State};
 use crate::domain::decision::{Decision, Fate};
@@ -188,8 +188,9 @@ pub async fn list(From(state): From<State>, RawQuery(query): RawQuery) -> Result
             Some(read)
         }
     };
-    let found = tokio::task::spawn_blocking(move || scan(&state, &wanted, limit, offset, after)).await;
-    Ok(write(&found.map_err(|_| Problem::internal())??))
+    let offset = if after.is_some() { 0 } else { offset };
+    let found = state.reading(move |state| scan(state, &wanted, limit, offset, after)).await?;
+    Ok(json(&found))
 }
 
 fn scan(
@@ -263,7 +264,6 @@ fn by_context(
     let more = lines.len() > start + limit;
     let page: Vec<Line> = lines.into_iter().skip(start).take(limit).collect();
     let next_cursor = page.last().filter(|_| more).map(|l| l.position.to_string());
-    let offset = if after.is_some() { 0 } else { offset };
     Ok(List { data: page.into_iter().map(item).collect(), total, limit, offset, next_cursor })
 }
 
@@ -391,8 +391,8 @@ pub async fn one(
 ) -> Result<Json<DecisionView>, Problem> {
     let params = Params::read(query.as_deref(), &["source"])?;
     let source = params.one(&["source"]).map(|(_, s)| s.to_owned());
-    let found = tokio::task::spawn_blocking(move || find(&state, &id, source.as_deref())).await;
-    Ok(Json(found.map_err(|_| Problem::internal())??))
+    let found = state.reading(move |state| find(state, &id, source.as_deref())).await?;
+    Ok(Json(found))
 }
 
 fn find(state: &State, id: &str, source: Option<&str>) -> Result<DecisionView, Problem> {
@@ -472,7 +472,7 @@ pub async fn parked(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
             Some(Position::parse(text).ok_or_else(|| Problem::parameter(name, "is not a nextCursor of a list"))?)
         }
     };
-    let list = tokio::task::spawn_blocking(move || -> Result<List<ParkedView>, Problem> {
+    let list = state.reading(move |state| {
         let total = state.reader.parked_count() as u64;
         let mut data = Vec::new();
         let mut more = false;
@@ -488,7 +488,7 @@ pub async fn parked(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
         let next_cursor = data.last().filter(|_| more).map(|p: &ParkedView| p.id.clone());
         Ok(List { data, total, limit, offset: skip, next_cursor })
     });
-    Ok(write(&list.await.map_err(|_| Problem::internal())??))
+    Ok(json(&list.await?))
 }
 
 /// One parked message.
@@ -497,7 +497,6 @@ pub async fn parked(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
 pub async fn parked_one(From(state): From<State>, Id(id): Id) -> Result<Json<ParkedView>, Problem> {
     let missing = || Problem::not_found("Parked message not found", format!("nothing is parked under {id:?}"));
     let position = Position::parse(&id).ok_or_else(missing)?;
-    let is_parked = state.reader.parked().contains(&position);
-    let row = if is_parked { state.reader.row(position)? } else { None };
+    let row = if state.reader.is_parked(position) { state.reader.row(position)? } else { None };
     row.as_deref().and_then(parked_view).map(Json).ok_or_else(missing)
 }

@@ -2,9 +2,15 @@
 
 mod error;
 mod events;
+mod filter;
+mod history;
 mod issues;
+mod list;
+mod pages;
 mod params;
+mod scopes;
 mod status;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +23,9 @@ use axum::response::{IntoResponse as _, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -31,6 +37,7 @@ use crate::{http, metrics};
 
 use error::Id;
 pub use error::Problem;
+use pages::Pages;
 
 /// Whether the service takes part, and why not.
 #[derive(Clone)]
@@ -119,12 +126,40 @@ pub struct State {
     settings: Arc<Settings>,
     readiness: Readiness,
     metrics: Metrics,
+    pages: Arc<Pages>,
+    reads: Arc<Semaphore>,
 }
+
+/// Requests that read the journal at once. A search through it is work for a processor, and the fold needs one too.
+const READS: usize = 8;
+
+/// Time for one answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl State {
     /// Over a store.
     pub fn new(reader: Reader, settings: Settings, readiness: Readiness, metrics: Metrics) -> State {
-        State { reader, settings: Arc::new(settings), readiness, metrics }
+        State {
+            reader,
+            settings: Arc::new(settings),
+            readiness,
+            metrics,
+            pages: Arc::default(),
+            reads: Arc::new(Semaphore::new(READS)),
+        }
+    }
+
+    /// Does work that reads from disk, away from the tasks that answer requests.
+    async fn reading<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&State) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = self.reads.clone().acquire_owned().await.map_err(|_| Problem::internal())?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&self)
+        });
+        done.await.map_err(|_| Problem::internal())?
     }
 }
 
@@ -138,8 +173,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(issues::list))
         .routes(routes!(issues::summary))
         .routes(routes!(issues::one))
-        .routes(routes!(issues::history))
-        .routes(routes!(issues::scopes))
+        .routes(routes!(history::history))
+        .routes(routes!(scopes::scopes))
         .routes(routes!(events::list))
         .routes(routes!(events::one))
         .routes(routes!(events::parked))
@@ -173,7 +208,6 @@ fn router(state: State) -> Router {
         .method_not_allowed_fallback(error::not_allowed)
         .layer(middleware::from_fn(headers))
         .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
-        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(30)))
         .with_state(state)
 }
 
@@ -182,7 +216,8 @@ async fn headers(request: Request<Body>, next: Next) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return error::not_allowed().await.into_response();
     }
-    let mut response = next.run(request).await;
+    let answer = tokio::time::timeout(PATIENCE, next.run(request)).await;
+    let mut response = answer.unwrap_or_else(|_| Problem::late().into_response());
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -197,3 +232,6 @@ async fn headers(request: Request<Body>, next: Next) -> Response {
 pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> std::io::Result<()> {
     http::serve(listener, router(state), stop).await
 }
+
+#[cfg(test)]
+mod tests;

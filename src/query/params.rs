@@ -1,8 +1,7 @@
 //! Query parameters: every value checked, every unknown name refused with a suggestion.
 
-use crate::domain::time::Time;
-
 use super::Problem;
+use crate::domain::time::Time;
 
 /// The parameters of one request.
 pub struct Params {
@@ -24,7 +23,10 @@ impl Params {
             return Err(Problem::bad("too many parameters", format!("{} are given, {MOST} are read", pairs.len())));
         }
         for (name, _) in &pairs {
-            let fits = |k: &&str| *k == name || (k.ends_with('.') && name.starts_with(*k) && name.len() > k.len());
+            let fits = |k: &&str| match k.strip_suffix('.') {
+                Some(_) => name.len() > k.len() && name.starts_with(*k),
+                None => *k == name,
+            };
             if !known.iter().any(fits) && !HARMLESS.contains(&name.as_str()) {
                 let near = known.iter().map(|k| (strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase()), k));
                 let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);
@@ -48,6 +50,11 @@ impl Params {
     pub fn many(&self, name: &str) -> Vec<String> {
         let values = self.pairs.iter().filter(|(n, _)| n == name).flat_map(|(_, v)| v.split(','));
         values.map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned).take(MOST).collect()
+    }
+
+    /// All values of a parameter that may hold commas.
+    pub fn whole(&self, name: &str) -> Vec<String> {
+        self.pairs.iter().filter(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.clone()).collect()
     }
 
     /// All values of a parameter that is a word of a closed list.

@@ -233,9 +233,9 @@ fn follow(shared: &Shared, staged: Staged, written: Written) -> Committed {
         catalog.put_scope(id, scope);
     }
     for (id, key) in staged.keys {
-        let before = catalog.get(id).and_then(|k| due::of_key(k, retention));
-        due.push((Subject::Key(id), before, key.as_ref().and_then(|k| due::of_key(k, retention))));
-        catalog.put(id, key);
+        let after = key.as_ref().and_then(|k| due::of_key(k, retention));
+        let before = catalog.put(id, key).and_then(|k| due::of_key(&k, retention));
+        due.push((Subject::Key(id), before, after));
         done.keys.push(id);
     }
     drop(catalog);

@@ -28,9 +28,9 @@ impl Reader {
         }
         let catalog = self.catalog();
         let mut keys: Vec<_> = catalog.keys().collect();
-        keys.sort_unstable_by_key(|(id, _)| *id);
-        for (id, state) in keys {
-            line(out, "key", id.to_string(), json!(**state)).map_err(failed)?;
+        keys.sort_unstable();
+        for (id, state) in keys.into_iter().filter_map(|id| Some((id, catalog.get(id)?))) {
+            line(out, "key", id.to_string(), json!(*state)).map_err(failed)?;
         }
         self.dump_fold(out).map_err(failed)?;
         for position in self.parked() {

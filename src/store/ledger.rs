@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, IVec};
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Hashed};
 use super::chunks;
 use super::due::Subject;
 use super::error::Error;
@@ -52,7 +52,7 @@ impl Entry {
 pub struct Ledger {
     records: BTreeMap<u64, Record>,
     /// In which record the newest word on each living thing is.
-    newest: HashMap<Subject, u64>,
+    newest: HashMap<Subject, u64, Hashed>,
     entries: usize,
     next: u64,
 }
@@ -73,7 +73,7 @@ impl Ledger {
     /// Writes what a group changed, and moves a little.
     pub fn write(&self, batch: &mut Batch, catalog: &Catalog, mut changed: Vec<Entry>) -> Moves {
         let mut moves = Moves::default();
-        let touched: HashSet<Subject> = changed.iter().map(Entry::subject).collect();
+        let touched: HashSet<Subject, Hashed> = changed.iter().map(Entry::subject).collect();
         let mut dead = (self.entries + changed.len()).saturating_sub(self.newest.len());
         // Twice what came in, so that the dead are reached faster than they grow.
         let (budget, mut moved) = (2 * changed.len() + 2, 0);
@@ -86,7 +86,7 @@ impl Ledger {
                 }
                 moved += 1;
                 changed.push(match subject {
-                    Subject::Key(id) => Entry::Key(*id, catalog.get(*id).cloned()),
+                    Subject::Key(id) => Entry::Key(*id, catalog.get(*id)),
                     Subject::Scope(id) => Entry::Scope(*id, catalog.scope(*id).cloned()),
                 });
             }
@@ -156,7 +156,7 @@ fn encode(entries: &[Entry]) -> Vec<u8> {
 #[derive(Default)]
 pub struct Loading {
     ledger: Ledger,
-    removed: HashSet<Subject>,
+    removed: HashSet<Subject, Hashed>,
 }
 
 impl Loading {

@@ -31,7 +31,6 @@ mod recent;
 mod record;
 mod rulebook;
 mod segment;
-pub mod select;
 mod shared;
 mod staged;
 #[allow(clippy::module_inception)]

@@ -114,6 +114,11 @@ impl Reader {
         self.shared.state.read().parked.iter().copied().collect()
     }
 
+    /// Whether a line is parked.
+    pub fn is_parked(&self, position: Position) -> bool {
+        self.shared.state.read().parked.contains(&position)
+    }
+
     /// How many lines are parked.
     pub fn parked_count(&self) -> usize {
         self.shared.state.read().parked.len()
@@ -148,7 +153,7 @@ impl Reader {
 
 impl Lookup for Reader {
     fn key(&self, id: KeyId) -> Option<Arc<KeyState>> {
-        self.catalog().get(id).cloned()
+        self.catalog().get(id)
     }
 
     fn scope(&self, id: ScopeId) -> Option<Arc<ScopeState>> {

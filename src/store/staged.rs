@@ -240,7 +240,7 @@ impl Lookup for Staged {
     fn key(&self, id: KeyId) -> Option<Arc<KeyState>> {
         match self.keys.get(&id) {
             Some(state) => state.clone(),
-            None => self.shared.catalog.read().get(id).cloned(),
+            None => self.shared.catalog.read().get(id),
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { retention: Retention::default(), cache: 32 << 20, segment_rows: 1 << 15, keep_rows: 1000 }
+        Options { retention: Retention::default(), cache: 16 << 20, segment_rows: 1 << 15, keep_rows: 1000 }
     }
 }
 

@@ -202,7 +202,7 @@ fn large_payloads_and_records_come_back_whole() {
         store.commit(staged, reached(1)).unwrap();
         drop(store);
         let store = opened(dir.path());
-        assert_eq!(**store.reader().catalog().get(key.id()).unwrap(), with(text));
+        assert_eq!(*store.reader().catalog().get(key.id()).unwrap(), with(text));
         assert_eq!(*store.reader().row(row.position).unwrap().unwrap(), row);
     }
     let store = opened(dir.path());

@@ -2,7 +2,14 @@
 
 use serde_json::json;
 
-use crate::support::{Bus, Nats, Shipwatch, World, eventually, sequence, task_finished, task_triggered};
+use std::time::Duration;
+
+use async_nats::jetstream::stream;
+use tempfile::TempDir;
+
+use crate::support::{
+    Bus, Nats, Shipwatch, World, deaf_after, eventually, sequence, serve_command, task_finished, task_triggered,
+};
 
 /// A little of everything, with fixed ids.
 async fn publish_a_bit_of_everything(bus: &Bus) {
@@ -243,4 +250,32 @@ async fn a_service_without_its_broker_is_alive_and_not_ready() {
     assert_eq!(world.service().get_status("/api/v1/health").await.1["status"], "DOWN");
     world.nats.restart().await;
     eventually("it is ready again", async || world.service().is_ready().await.then_some(())).await;
+}
+
+/// The stream takes `started`, says so, and is not heard; when the connection is back the stream has forgotten the id.
+#[tokio::test]
+async fn an_answer_that_the_stream_took_before_a_long_outage_is_not_given_again() {
+    let nats = Nats::start().await;
+    let bus = Bus::connect(&nats.url()).await;
+    let window = Duration::from_millis(200);
+    let config = stream::Config {
+        name: "shipwatch".into(),
+        subjects: ["sh.keptn.>", "dev.>", "com.>", "io.>", "flux.>"].map(String::from).to_vec(),
+        duplicate_window: window,
+        ..Default::default()
+    };
+    bus.jetstream.create_stream(config).await.unwrap();
+    let proxy = deaf_after(nats.port(), "HPUB sh.keptn.event.open-issue.started", 10 * window).await;
+    let dir = TempDir::new().unwrap();
+    let mut command = serve_command(&proxy, &dir.path().join("data"));
+    command.args(["--stream", "shipwatch"]);
+    let service = Shipwatch::ready(command).await;
+
+    bus.publish(task_triggered("open-issue").id("t1").data("open-issue", json!({"title": "broken"}))).await;
+    eventually("started is in the stream", async || (!bus.replies("t1").await.is_empty()).then_some(())).await;
+    bus.answer("t1").await;
+    // Whatever was sent again is there before this is answered.
+    bus.ask(task_triggered("check-issues").id("t2").data("check-issues", json!({}))).await;
+    bus.answer("t1").await;
+    drop(service);
 }

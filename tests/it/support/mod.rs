@@ -4,6 +4,7 @@ mod bus;
 mod events;
 mod gateway;
 mod nats;
+mod proxy;
 mod service;
 mod world;
 
@@ -13,6 +14,7 @@ pub use bus::{Bus, Stored};
 pub use events::{Keptn, from_now, problem, sequence, task_finished, task_triggered, time_at};
 pub use gateway::{Answer, Gateway};
 pub use nats::Nats;
+pub use proxy::deaf_after;
 pub use service::{Shipwatch, exit_of, serve_command};
 pub use world::World;
 

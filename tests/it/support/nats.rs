@@ -56,6 +56,11 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// The port they connect to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Ends the server without giving it a chance to tidy up. What it had stored stays.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -1,0 +1,253 @@
+//! The fold: decides group after group, commits each at once, and hands on what is owed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, watch};
+
+use super::Progress;
+use super::read::{Decoded, GROUP, Read, Reader, Switched};
+use crate::bus::{self, Message};
+use crate::crash;
+use crate::domain::decide::{self, Decided, Memory, Settings};
+use crate::domain::ids::{KeyId, Position};
+use crate::domain::issue::KeyState;
+use crate::domain::lookup::Lookup as _;
+use crate::domain::messages;
+use crate::domain::row::{Entry, Own};
+use crate::effects::feedback::{self, Asked};
+use crate::effects::outbox::Outbox;
+use crate::effects::publish::Due;
+use crate::metrics;
+use crate::rules::RuleBook;
+use crate::store::{Staged, Store};
+
+/// How long the fold waits for the next group before it stores how far the outbox is.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// The only writer. One thread, strictly by stream position.
+pub(super) struct Fold {
+    pub(super) store: Store,
+    pub(super) rules: RuleBook,
+    pub(super) tell: watch::Sender<Switched>,
+    pub(super) settings: Settings,
+    pub(super) memory: Arc<Memory>,
+    pub(super) reader: Arc<Reader>,
+    pub(super) base: u64,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) due: mpsc::Sender<Vec<Due>>,
+    pub(super) asked: mpsc::Sender<Vec<Asked>>,
+    pub(super) acks: mpsc::Sender<bus::Token>,
+    pub(super) progress: Arc<Progress>,
+    /// The fold has reached all that an earlier life may have sent, so what is owed is sent.
+    pub(super) live: bool,
+    pub(super) end_at_start: Arc<AtomicU64>,
+}
+
+impl Fold {
+    pub(super) fn run(
+        mut self,
+        runtime: &tokio::runtime::Handle,
+        mut groups: mpsc::Receiver<Decoded>,
+    ) -> anyhow::Result<()> {
+        if self.live {
+            self.send_what_is_owed()?;
+        }
+        loop {
+            let next = runtime.block_on(async { tokio::time::timeout(IDLE, groups.recv()).await });
+            let first = match next {
+                Ok(Some(group)) => group,
+                Ok(None) => break,
+                Err(_) => {
+                    self.go_live(self.progress.folded.load(Ordering::Relaxed))?;
+                    self.store_cursor()?;
+                    continue;
+                }
+            };
+            // What is decoded already shares the flush.
+            let mut together = vec![first];
+            let mut size = together[0].incoming.len();
+            while size < GROUP
+                && let Ok(group) = groups.try_recv()
+            {
+                size += group.incoming.len();
+                together.push(group);
+            }
+            self.fold(together)?;
+        }
+        self.store_cursor()
+    }
+
+    fn fold(&mut self, groups: Vec<Decoded>) -> anyhow::Result<()> {
+        let mut staged = self.store.stage();
+        self.rules.take_unstored().into_iter().for_each(|texts| staged.put_rules(texts));
+        let mut due = Vec::new();
+        let mut own = Vec::new();
+        let mut asked = Vec::new();
+        let mut tokens = Vec::new();
+        let mut reached = None;
+        let mut size = 0;
+        for group in groups {
+            size += group.incoming.len();
+            let mut passed_over = group.passed_over;
+            for read in group.incoming {
+                let mut incoming = match read {
+                    Read::Event(incoming) => *incoming,
+                    Read::Own(known, message) => {
+                        let position = Position::new(self.base + message.sequence, 0);
+                        let time = message.stream_time;
+                        match decide::decide_known(position, time, &known, &staged, &self.settings)? {
+                            Some(decided) => self.add(decided, &mut staged, &mut due, &mut own)?,
+                            None => passed_over += self.read_again(&message, &mut staged, &mut due, &mut own)?,
+                        }
+                        continue;
+                    }
+                };
+                asked.extend(Asked::by(&mut incoming));
+                let decided = decide::decide(incoming, &staged, &self.rules, &self.settings, &self.memory)?;
+                self.add(decided, &mut staged, &mut due, &mut own)?;
+            }
+            if group.awaited {
+                self.tell.send_replace((group.reached.sequence, self.reader.clone()));
+            }
+            metrics::passed_over(passed_over);
+            self.progress.lag.store(group.pending, Ordering::Relaxed);
+            tokens.extend(group.ack);
+            reached = Some(group.reached);
+        }
+        let Some(reached) = reached else { return Ok(()) };
+        let (sequence, last) = (reached.sequence, reached.position(reached.sequence, u16::MAX));
+        staged.set_published(self.outbox.cursor());
+        crash::point("before-commit");
+        let started = Instant::now();
+        self.store
+            .commit(staged, reached)
+            .context("what could not be stored is not acknowledged, and is read again after the next start")?;
+        metrics::commit(size, started.elapsed());
+        crash::point("after-commit");
+        self.progress.folded.store(sequence, Ordering::Relaxed);
+        metrics::lag(self.progress.lag.load(Ordering::Relaxed));
+        if self.live {
+            feedback::ask(&self.asked, asked);
+        }
+        self.settle(due, own, sequence, last)?;
+        for token in tokens {
+            // Closed only where the service is stopping.
+            let _ = self.acks.blocking_send(token);
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        decided: Decided,
+        staged: &mut Staged,
+        due: &mut Vec<Due>,
+        own: &mut Vec<Own>,
+    ) -> anyhow::Result<()> {
+        count(&decided);
+        self.collect(&decided, due, own);
+        let changed = self.rules.meet(&decided, staged)?;
+        staged.add(decided)?;
+        if let Some(texts) = changed {
+            staged.put_rules(texts);
+            let Reader { memory, event_size, .. } = &*self.reader;
+            let rules = self.rules.current().clone();
+            self.reader = Arc::new(Reader { rules, memory: memory.clone(), event_size: *event_size });
+        }
+        Ok(())
+    }
+
+    /// A message of ours that has come back before is an event like any other.
+    fn read_again(
+        &mut self,
+        message: &Message,
+        staged: &mut Staged,
+        due: &mut Vec<Due>,
+        own: &mut Vec<Own>,
+    ) -> anyhow::Result<u64> {
+        let mut read = Vec::new();
+        let passed_over = self.reader.clone().read(message, self.base, |incoming| read.push(incoming));
+        for incoming in read {
+            let decided = decide::decide(incoming, staged, &self.rules, &self.settings, &self.memory)?;
+            self.add(decided, staged, due, own)?;
+        }
+        Ok(passed_over)
+    }
+
+    /// Makes the messages that a decision causes, and notes which message of ours it is.
+    fn collect(&mut self, decided: &Decided, due: &mut Vec<Due>, own: &mut Vec<Own>) {
+        match &decided.row.entry {
+            Entry::Own(seen) => own.push(*seen),
+            Entry::Event(recorded) => {
+                let Some(event) = &decided.event else { return };
+                let after = |id: KeyId| -> Option<KeyState> {
+                    decided.keys.iter().find(|(key, _)| *key == id).and_then(|(_, state)| state.clone())
+                };
+                let row = &decided.row;
+                for message in messages::caused_by(row.stream_time, recorded, event, after, &self.settings) {
+                    self.memory.note(row.position, event.context.as_deref(), &message);
+                    due.push(Due::new(row.position, message));
+                }
+            }
+        }
+    }
+
+    /// After the commit: what is owed is noted, what came back is struck off, and the rest is sent.
+    fn settle(&mut self, due: Vec<Due>, own: Vec<Own>, sequence: u64, last: Position) -> anyhow::Result<()> {
+        for line in due.chunk_by(|a, b| a.of == b.of) {
+            self.outbox.owe(line[0].of, line.iter().map(|d| d.message.kind));
+        }
+        self.outbox.owe(last, []);
+        for seen in own {
+            self.outbox.settle(seen);
+        }
+        metrics::outbox_depth(self.outbox.depth());
+        if self.live && !due.is_empty() {
+            let _ = self.due.blocking_send(due);
+        }
+        self.go_live(sequence)
+    }
+
+    /// Behind all that an earlier life may have sent, messages are sent; first what it still owed.
+    fn go_live(&mut self, folded: u64) -> anyhow::Result<()> {
+        if self.live || folded < self.end_at_start.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.live = true;
+        self.send_what_is_owed()
+    }
+
+    /// Sends what an earlier life left, in order; made again from the journal.
+    fn send_what_is_owed(&mut self) -> anyhow::Result<()> {
+        for position in self.outbox.lines() {
+            let staged = self.store.stage();
+            let Some(row) = staged.row(position)? else {
+                tracing::error!(%position, "an event that is owed an answer is older than events are kept; it gets none");
+                self.outbox.forget(position);
+                continue;
+            };
+            let made = messages::again(&row, &staged, &self.settings)?;
+            let due = made.into_iter().map(|message| Due::new(position, message));
+            let _ = self.due.blocking_send(due.collect());
+        }
+        Ok(())
+    }
+
+    /// Stores how far the outbox is, when nothing else is to be stored.
+    fn store_cursor(&mut self) -> anyhow::Result<()> {
+        self.store.flush_published(self.outbox.cursor()).context("the store could not be written")
+    }
+}
+
+fn count(decided: &Decided) {
+    match &decided.row.entry {
+        Entry::Own(_) => metrics::event("shipwatch", "own"),
+        Entry::Event(r) => {
+            let ty = r.head.as_ref().map_or("", |h| h.ty.as_str());
+            metrics::event(metrics::family(ty), r.decision.outcome_word());
+        }
+    }
+}

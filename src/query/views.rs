@@ -1,0 +1,23 @@
+//! The JSON of issues.
+
+use std::sync::Arc;
+
+use crate::domain::ids;
+use crate::domain::issue::{KeyState, Related, View};
+use crate::store::catalog::Catalog;
+
+/// The view of an issue with its relations; none where the key has no issue.
+pub fn view(catalog: &Catalog, state: &KeyState) -> Option<View> {
+    let mut view = state.marks.issue.as_ref()?.view(&state.key);
+    let relations = catalog.related(state);
+    view.related_from = relations.newer.iter().filter_map(|far| related(&view, far, true)).collect();
+    view.related_to = relations.older.iter().filter_map(|far| related(&view, far, false)).collect();
+    Some(view)
+}
+
+fn related(near: &View, far: &Arc<KeyState>, newer: bool) -> Option<Related> {
+    let far = far.marks.issue.as_ref()?.related_end(&far.key);
+    let (source_id, target_id) = if newer { (near.id, far.id) } else { (far.id, near.id) };
+    let id = ids::derive("relation", &[&source_id.to_string(), &target_id.to_string()]);
+    Some(Related { id, source_id, target_id, issue: far })
+}
