@@ -22,8 +22,9 @@ test: lint ## Formatting, lints, documentation and all tests
 			then cargo nextest run --locked --no-fail-fast $(TEST_ARGS); \
 			else cargo test --locked --no-fail-fast --lib --bins --tests $(TEST_ARGS); fi
 
-bench: ## Measure the transport alone and Shipwatch on one broker, side by side
+bench: ## Measure the transport alone and Shipwatch on one broker, side by side; then the fold with few and many rules
 	@$(BROKER) && cargo bench --locked --bench throughput $(if $(BENCH_ARGS),-- $(BENCH_ARGS))
+	@cargo bench --locked --bench fold
 
 lint: ## Formatting, clippy and rustdoc, warnings as errors
 	cargo fmt --check

@@ -1,6 +1,7 @@
 //! What one event costs the fold, station by station, without a broker: `cargo bench --bench fold`.
 //!
-//! Processor time of this thread, which a busy machine disturbs less than it does the clock on the wall.
+//! Processor time of this thread, which a busy machine disturbs less than it does the clock on the wall. The lower half shows
+//! how little the number of a team's rules matters: with 1,000 the fold has to keep at least 80 % of its rate with 10.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -26,7 +27,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[path = "support/events.rs"]
 mod events;
+#[path = "support/rules.rs"]
+mod rules;
 
+/// Where the scheduler tells the processor time of this thread.
+const SCHEDSTAT: &str = "/proc/thread-self/schedstat";
 const EVENTS: usize = 60 * 1024;
 
 /// Events of a group, `BENCH_GROUP`.
@@ -38,71 +43,151 @@ fn main() {
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
+    if !std::path::Path::new(SCHEDSTAT).exists() {
+        println!("the processor time of a thread is read where Linux tells it, and there is none here");
+        return;
+    }
     println!(
-        "{:<10} {:>8} {:>8} {:>8}   us of processor time an event, in groups of {}",
+        "{:<36} {:>8} {:>8} {:>8} {:>8} {:>7}   us of processor time an event, in groups of {}",
         "",
         "decode",
         "decide",
         "commit",
+        "whole",
+        "rate",
         size()
     );
-    run("finished", events::finished, false);
-    run("triggers", events::trigger, true);
+    let packs = RuleSet::builtin();
+    let mut lines = vec![
+        Line::new("finished", events::finished, &packs),
+        Line::new("triggers", events::trigger, &packs).announcing(),
+    ];
+    fold(&mut lines);
+    lines.iter().for_each(|line| line.print(None));
+
+    println!("\nfinished, behind rules of a team");
+    for (kind, rules) in rules::KINDS {
+        let mut lines = rules::COUNTS
+            .map(|count| Line::new(&format!("{count} {kind}"), events::finished, &rules::team(count, rules)));
+        fold(&mut lines);
+        for line in &lines {
+            line.print(Some(&lines[0]));
+        }
+    }
 }
 
-fn run(name: &str, make: fn(usize) -> (String, String), replies: bool) {
-    let dir = tempfile::tempdir().expect("a folder");
-    let mut store = Store::open(dir.path(), Options::default()).expect("a store");
-    let rules = RuleSet::builtin();
-    let in_force = RuleBook::begin(rules.clone(), Position::new(0, 0), Vec::new());
-    let settings = Settings {
-        tasks: TaskNames::default(),
-        issue_events: if replies { vec![ChangeKind::Opened] } else { Vec::new() },
-        keep_events: Duration::from_secs(30 * 86_400),
-        public_url: "http://127.0.0.1:8080".into(),
-    };
-    let memory = Memory::new(1 << 18);
-    let mut sequence = 0;
-    let mut spent = [Duration::ZERO; 3];
-    let mut events = 0;
-    let mut back: Vec<(String, Bytes)> = Vec::new();
-    let size = size();
-    for group in 0..EVENTS / size {
-        let fresh = (0..size).map(|i| make(group * size + i)).map(|(s, b)| (s, Bytes::from(b)));
-        events += size;
-        let messages: Vec<Message> = back
+/// Folds through all lines, a group of each in turn: what disturbs the machine for a while disturbs all alike.
+fn fold(lines: &mut [Line]) {
+    for group in 0..EVENTS / size() {
+        lines.iter_mut().for_each(|line| line.group(group));
+    }
+}
+
+/// One store that folds one kind of event under one set of rules.
+struct Line {
+    name: String,
+    make: fn(usize) -> (String, String),
+    _dir: tempfile::TempDir,
+    store: Store,
+    rules: RuleSet,
+    in_force: RuleBook,
+    settings: Settings,
+    memory: Memory,
+    sequence: u64,
+    spent: [Duration; 3],
+    events: usize,
+    back: Vec<(String, Bytes)>,
+}
+
+impl Line {
+    fn new(name: &str, make: fn(usize) -> (String, String), rules: &RuleSet) -> Line {
+        let dir = tempfile::tempdir().expect("a folder");
+        Line {
+            name: name.to_owned(),
+            make,
+            store: Store::open(dir.path(), Options::default()).expect("a store"),
+            _dir: dir,
+            rules: rules.clone(),
+            in_force: RuleBook::begin(rules.clone(), Position::new(0, 0), Vec::new()),
+            settings: Settings {
+                tasks: TaskNames::default(),
+                issue_events: Vec::new(),
+                keep_events: Duration::from_secs(30 * 86_400),
+                public_url: "http://127.0.0.1:8080".into(),
+            },
+            memory: Memory::new(1 << 18),
+            sequence: 0,
+            spent: Default::default(),
+            events: 0,
+            back: Vec::new(),
+        }
+    }
+
+    /// The same, where opened issues are told on the bus.
+    fn announcing(mut self) -> Line {
+        self.settings.issue_events.push(ChangeKind::Opened);
+        self
+    }
+
+    fn group(&mut self, group: usize) {
+        let size = size();
+        let fresh = (0..size).map(|i| (self.make)(group * size + i)).map(|(s, b)| (s, Bytes::from(b)));
+        let messages: Vec<Message> = self
+            .back
             .drain(..)
             .chain(fresh)
-            .map(|(subject, payload)| {
-                sequence += 1;
-                Message { sequence, subject, stream_time: now(), headers: Headers::none(), payload }
+            .zip(self.sequence + 1..)
+            .map(|((subject, payload), sequence)| Message {
+                sequence,
+                subject,
+                stream_time: now(),
+                headers: Headers::none(),
+                payload,
             })
             .collect();
+        self.sequence += messages.len() as u64;
+        self.events += size;
         let mut watch = Watch::start();
-        let incoming: Vec<Incoming> = messages.iter().flat_map(|message| read(message, &rules)).collect();
-        spent[0] += watch.lap();
-        let mut staged = store.stage();
+        let incoming: Vec<Incoming> = messages.iter().flat_map(|message| read(message, &self.rules)).collect();
+        self.spent[0] += watch.lap();
+        let mut staged = self.store.stage();
         for incoming in incoming {
-            let decided = decide::decide(incoming, &staged, &in_force, &settings, &memory).expect("a decision");
+            let decided = decide::decide(incoming, &staged, &self.in_force, &self.settings, &self.memory);
+            let decided = decided.expect("a decision");
             if let (Entry::Event(recorded), Some(event)) = (&decided.row.entry, &decided.event) {
                 let after = |id| decided.keys.iter().find(|(key, _)| *key == id).and_then(|(_, state)| state.clone());
-                for message in messages::caused_by(decided.row.stream_time, recorded, event, after, &settings) {
-                    memory.note(decided.row.position, event.context.as_deref(), &message);
-                    back.push((message.subject.clone(), message.body.clone()));
+                let caused = messages::caused_by(decided.row.stream_time, recorded, event, after, &self.settings);
+                for message in caused {
+                    self.memory.note(decided.row.position, event.context.as_deref(), &message);
+                    self.back.push((message.subject.clone(), message.body.clone()));
                 }
             }
             staged.add(decided).expect("a line");
         }
-        spent[1] += watch.lap();
+        self.spent[1] += watch.lap();
         let stream = StreamIdentity { name: "bench".into(), created: Time::EPOCH };
-        black_box(store.commit(staged, Reached { stream, sequence, base: 0, time: now() }).expect("a commit"));
-        spent[2] += watch.lap();
+        let reached = Reached { stream, sequence: self.sequence, base: 0, time: now() };
+        black_box(self.store.commit(staged, reached).expect("a commit"));
+        self.spent[2] += watch.lap();
     }
-    print!("{name:<10}");
-    for all in spent {
-        print!(" {:>8.1}", all.as_secs_f64() * 1e6 / events as f64);
+
+    /// Microseconds an event, station by station.
+    fn stations(&self) -> [f64; 3] {
+        // The scheduler counts in steps of milliseconds, so only sums say something.
+        self.spent.map(|all| all.as_secs_f64() * 1e6 / self.events as f64)
     }
-    println!();
+
+    /// Prints the line, and its rate as a share of that of another.
+    fn print(&self, other: Option<&Line>) {
+        let whole = |line: &Line| line.stations().iter().sum::<f64>();
+        print!("{:<36}", self.name);
+        self.stations().iter().for_each(|us| print!(" {us:>8.1}"));
+        print!(" {:>8.1}", whole(self));
+        match other {
+            Some(other) => println!(" {:>6.0}%", 100.0 * whole(other) / whole(self)),
+            None => println!(),
+        }
+    }
 }
 
 fn read(message: &Message, rules: &RuleSet) -> Vec<Incoming> {
@@ -135,7 +220,7 @@ impl Watch {
     }
 
     fn now() -> Duration {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+        let text = std::fs::read_to_string(SCHEDSTAT).expect("Linux");
         Duration::from_nanos(text.split(' ').next().and_then(|n| n.parse().ok()).expect("a number"))
     }
 

@@ -8,6 +8,8 @@ mod forms;
 mod gateway;
 mod issues;
 mod kill_loop;
+mod packs;
+mod readme;
 mod refusals;
 mod replies;
 mod restarts;

@@ -14,7 +14,8 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-fn read(file: &Path) -> Value {
+/// The JSON of a file.
+pub fn read(file: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
 }
 

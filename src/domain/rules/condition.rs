@@ -35,7 +35,7 @@ pub enum Word {
 }
 
 /// What a value must be or begin with for a condition to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Handle<'c> {
     /// Be this text.
     Is(&'c str),

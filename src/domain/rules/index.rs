@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::condition::Handle;
+use super::condition::{Condition, Handle};
 use super::path::{Path, View};
 use super::rule::Rule;
 
@@ -170,16 +170,25 @@ impl Bucket {
         if self.always.len() <= FEW {
             return;
         }
+        // How many rules ask for anything at a path, and how many for this at it.
         let mut common: HashMap<&Path, usize> = HashMap::new();
+        let mut alike: HashMap<(&Path, Handle<'_>), usize> = HashMap::new();
         let keyed = |n: u32| rules[n as usize].conditions.iter().filter(|c| c.handles().is_some());
         for condition in self.always.iter().flat_map(|n| keyed(*n)) {
             *common.entry(&condition.path).or_default() += 1;
+            for handle in condition.handles().into_iter().flatten() {
+                *alike.entry((&condition.path, handle)).or_default() += 1;
+            }
         }
+        // What an event finds by a condition at worst: where all rules are of one project, that tells none of them apart.
+        let found = |c: &Condition| c.handles().into_iter().flatten().map(|h| alike[&(&c.path, h)]).max();
         let mut tables: Vec<Table> = Vec::new();
         self.always.retain(|n| {
-            // The commonest path; of equally common ones the first by name, so that the index is the same each time.
-            let best = keyed(*n).max_by_key(|c| (common[&c.path], std::cmp::Reverse(c.path.to_string())));
-            let Some(best) = best.filter(|c| common[&c.path] > FEW) else { return true };
+            // What finds fewest; then the commonest path, for fewer tables; then the first by name, so that the index is the same
+            // each time.
+            let useful = keyed(*n).filter(|c| common[&c.path] > FEW);
+            let order = |c: &&Condition| (found(c), std::cmp::Reverse(common[&c.path]), c.path.to_string());
+            let Some(best) = useful.min_by_key(order) else { return true };
             let at = tables.iter().position(|t| t.path == best.path).unwrap_or_else(|| {
                 tables.push(Table::of(&best.path));
                 tables.len() - 1

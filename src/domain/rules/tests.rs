@@ -52,6 +52,47 @@ fn the_packs_pass_their_own_tests() {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
+/// The rows of the table of packs in the README: pack, types, type of the scope.
+fn packs_of_the_readme() -> Vec<(String, Vec<String>, String)> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, section) = readme.split_once("## Built-in packs").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let code = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        // A type ends at the first comma; what follows tells where it comes from.
+        let types = code(cells[2].split(',').next().unwrap());
+        (cells[1].to_owned(), types, code(cells[3])[0].clone())
+    };
+    rows.map(row).collect()
+}
+
+#[test]
+fn the_readmes_table_of_packs_is_what_the_packs_decide() {
+    /// A name with a part that differs from event to event, which both sides only mark as such.
+    fn marked(text: &str, open: &str, close: &str) -> String {
+        match text.split_once(open).and_then(|(head, rest)| Some((head, rest.split_once(close)?.1))) {
+            Some((head, tail)) => format!("{head}<>{tail}"),
+            None => text.to_owned(),
+        }
+    }
+    let set = RuleSet::builtin();
+    let told: Vec<_> =
+        packs_of_the_readme().into_iter().map(|(pack, on, scope)| (pack, on, marked(&scope, "<", ">"))).collect();
+    let mut decided = Vec::new();
+    for rule in &set.inner.rules {
+        if let rule::Action::Decide(decide) = &rule.action
+            && let Some(says) = &decide.says
+        {
+            let pack = rule.file.trim_start_matches("builtin/").trim_end_matches(".yaml").to_owned();
+            let on = rule.on.iter().map(|s| s.as_str().to_owned()).collect();
+            decided.push((pack, on, marked(says.resource_type.source(), "{{", "}}")));
+        }
+    }
+    assert_eq!(told, decided);
+}
+
 #[test]
 fn every_built_in_rule_that_decides_is_tried_by_a_test() {
     let set = RuleSet::builtin();
@@ -379,6 +420,20 @@ fn more_rules_than_anyone_writes_are_read_or_refused_in_time() {
     assert_eq!(compile(&rules).rules().len(), 2000);
     let many = "  - {}\n".repeat(100_000);
     assert!(problems(&file(&many))[0].contains("over the limit"), "{:?}", &problems(&file(&many))[..1]);
+}
+
+#[test]
+fn rules_are_found_by_what_tells_them_apart() {
+    let rule = |n| {
+        format!(
+            "  - {{name: r{n}, on: [a.b], match: {{data.p: shop, data.q: [s{n}, 's{n}-*']}}, ignore: true, reason: r}}\n"
+        )
+    };
+    let set = compile(&(0..50).map(rule).collect::<String>());
+    let tried = |data| set.inner.index.candidates(&View::of(&event("a.b", data))).to_vec();
+    assert_eq!(tried(json!({"p": "shop", "q": "s7"})), [7]);
+    assert_eq!(tried(json!({"p": "shop", "q": "s23-x"})), [23]);
+    assert!(tried(json!({"p": "shop", "q": "other"})).is_empty());
 }
 
 /// What the index must agree with: every rule, in order, by its definition.

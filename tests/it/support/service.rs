@@ -69,6 +69,11 @@ impl Shipwatch {
         service
     }
 
+    /// The address of its query endpoint.
+    pub fn addr(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// Waits until its gateway listens, and gives a client of it.
     pub async fn gateway(&self) -> Gateway {
         let line = self.logged(&["gateway listening"]).await;
