@@ -32,7 +32,10 @@ rules=(-dict=fuzz/rules.dict "$work/found/rules" fuzz/corpus/rules shipyard/rule
 event=(-dict=fuzz/event.dict "$work/found/event" fuzz/corpus/event events)
 
 case "${1:-}" in
-    rules | event) fuzz "$@" && exit ;;
+    rules | event)
+        fuzz "$@"
+        exit
+        ;;
 esac
 
 limits=(-max_total_time="${1:-60}" -print_final_stats=1)
@@ -51,7 +54,7 @@ for name in rules event; do
             /^stat::number_of_executed_units/ { runs = $2 }
             END { printf "fuzz %s: %d inputs, %d branches reached, nothing found\n", name, runs, cov }' "$work/$name.log"
     else
-        tail -n 60 "$work/$name.log"
+        tail -n 80 "$work/$name.log"
         echo "fuzz $name: failed, the whole log is $work/$name.log"
     fi
 done
