@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BROKER := NATS_SERVER="$$(deploy/nats-server.sh)" && export NATS_SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint fmt
+.PHONY: help demo test fuzz bench lint fmt
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,14 +22,17 @@ test: lint ## Formatting, lints, documentation and all tests
 			then cargo nextest run --locked --no-fail-fast $(TEST_ARGS); \
 			else cargo test --locked --no-fail-fast --lib --bins --tests $(TEST_ARGS); fi
 
+fuzz: ## Feed the rule loader and the event decoder whatever breaks them, for a minute (FUZZ_SECONDS=60)
+	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
+
 bench: ## Measure the transport alone and Shipwatch on one broker, side by side; then the fold with few and many rules
 	@$(BROKER) && cargo bench --locked --bench throughput $(if $(BENCH_ARGS),-- $(BENCH_ARGS))
 	@cargo bench --locked --bench fold
 
 lint: ## Formatting, clippy and rustdoc, warnings as errors
-	cargo fmt --check
+	cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 
 fmt: ## Format the code
-	cargo fmt
+	cargo fmt && cargo fmt --manifest-path fuzz/Cargo.toml

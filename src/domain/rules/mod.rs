@@ -147,4 +147,6 @@ pub struct Texts {
 }
 
 #[cfg(test)]
+mod naive;
+#[cfg(test)]
 mod tests;

@@ -259,7 +259,23 @@ mod tests {
         assert_eq!(Subject::disjoint(mixed), [subject("a"), subject("a.b.>")]);
     }
 
+    /// The definition.
+    fn naive(pattern: &[&str], words: &[&str]) -> bool {
+        match (pattern, words) {
+            ([], []) => true,
+            ([">"], rest) => !rest.is_empty(),
+            ([want, pattern @ ..], [word, words @ ..]) => (want == word || *want == "*") && naive(pattern, words),
+            _ => false,
+        }
+    }
+
     proptest! {
+        #[test]
+        fn matching_agrees_with_the_definition(pattern in pattern(), text in "[ab]?(\\.[ab]?){0,4}") {
+            let by_definition = naive(&pattern.split('.').collect::<Vec<_>>(), &text.split('.').collect::<Vec<_>>());
+            prop_assert_eq!(subject(&pattern).matches(&text), by_definition);
+        }
+
         #[test]
         fn covering_and_overlapping_agree_with_matching(a in pattern(), b in pattern(), text in "[ab](\\.[ab]){0,3}") {
             let (a, b) = (subject(&a), subject(&b));
