@@ -76,7 +76,7 @@ fn changes(catalog: &mut Catalog, many: u64) {
 
 fn again(state: &KeyState, texts: bool) -> Arc<KeyState> {
     let mut state = state.clone();
-    if let Some(issue) = &mut state.marks.issue {
+    if let Some(issue) = &mut Arc::make_mut(&mut state.marks).issue {
         issue.occurrences += 1;
         issue.updated_at = issue.updated_at.plus(Duration::from_secs(100_000_000 + issue.number));
         issue.last_seen_at = issue.updated_at;
@@ -208,7 +208,7 @@ fn typical(n: u64) -> Arc<KeyState> {
         resolved_by: (!active).then(|| origin("test")),
         resolved_run: None,
     };
-    Arc::new(KeyState { key, marks: Marks { newest: None, issue: Some(issue) } })
+    Arc::new(KeyState { key, marks: Arc::new(Marks { newest: None, issue: Some(issue) }) })
 }
 
 fn resident() -> usize {

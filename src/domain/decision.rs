@@ -1,5 +1,7 @@
 //! What the fold decided about one event, as a value: recorded in the journal, acted on after the commit.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{KeyId, ScopeId};
@@ -101,7 +103,7 @@ pub struct Change {
     /// What happened to the issue; none where only the newest run was noted.
     pub kind: Option<ChangeKind>,
     /// The record before, so that an invalidation can take the event back and history can say what was shown when.
-    pub before: Option<Marks>,
+    pub before: Option<Arc<Marks>>,
 }
 
 /// The answer to a trigger of ours: one `started`, one `finished`.

@@ -71,7 +71,7 @@ impl Feedback {
         let key = decision.key.as_ref();
         let issue = match key.filter(|_| decision.outcome.is_broken()) {
             Some(key) => messages::left_behind(row.position, key.id(), lookup)?
-                .and_then(|state| state.marks.issue.map(|issue| issue.view(&state.key))),
+                .and_then(|state| state.marks.issue.as_ref().map(|issue| issue.view(&state.key))),
             None => None,
         };
         let event = Event::from_json(&recorded.payload).ok();

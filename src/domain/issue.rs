@@ -1,5 +1,7 @@
 //! What an issue is: its key, its state, and the JSON that users read.
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -284,8 +286,8 @@ pub struct Marks {
 pub struct KeyState {
     /// The key.
     pub key: Key,
-    /// What events change.
-    pub marks: Marks,
+    /// What events change. Shared, as a change remembers what was before.
+    pub marks: Arc<Marks>,
 }
 
 /// Everything kept for one scope.

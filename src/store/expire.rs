@@ -2,6 +2,8 @@
 //!
 //! Never by the clock and never once a group, so a fresh fold forgets the same things at the same places.
 
+use std::sync::Arc;
+
 use super::due::{self, Subject};
 use super::error::Error;
 use super::staged::Staged;
@@ -109,7 +111,7 @@ impl Staged {
         let Some(state) = self.key(id) else { return };
         // The issue goes; its key's newest word goes on counting against late events as long as that of a key without an issue.
         let mut bare = (*state).clone();
-        bare.marks = Marks { issue: None, newest: state.marks.newest.clone() };
+        bare.marks = Arc::new(Marks { issue: None, newest: state.marks.newest.clone() });
         let still = due::of_key(&bare, &self.shared.options.retention).is_none_or(|at| at >= now);
         if still && state.marks.issue.is_some() {
             self.put_key(id, bare);

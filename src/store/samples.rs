@@ -1,5 +1,7 @@
 //! Lines and records for tests.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::journal::Marks;
@@ -134,7 +136,7 @@ pub fn fold(staged: &mut Staged, sequence: u64, service: &str, check: &str, stat
         scope.keys.push(id);
         staged.put_scope(scope_id, scope);
     }
-    staged.put_key(id, KeyState { key, marks: crate::domain::issue::Marks { newest: Some(newest), issue } });
+    staged.put_key(id, KeyState { key, marks: Arc::new(crate::domain::issue::Marks { newest: Some(newest), issue }) });
     let now = row.stream_time;
     staged.add_row(row, Marks::new()).unwrap();
     staged.expire(now).unwrap();

@@ -190,7 +190,7 @@ fn large_payloads_and_records_come_back_whole() {
     let with = |description: String| {
         let issue = Some(crate::domain::issue::Issue { description, ..samples::issue(1, 1, State::Active) });
         let marks = crate::domain::issue::Marks { newest: None, issue };
-        crate::domain::issue::KeyState { key: key.clone(), marks }
+        crate::domain::issue::KeyState { key: key.clone(), marks: marks.into() }
     };
     for text in ["x".repeat(50_000), "y".repeat(20_000), "z".into(), "w".repeat(30_000)] {
         let mut store = opened(dir.path());

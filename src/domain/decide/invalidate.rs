@@ -98,7 +98,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         });
         let Some((from, before)) = first else { return Ok(()) };
         // A key's first event found what was said for its scope before it, not what was said since.
-        let mut marks = before.unwrap_or_else(|| {
+        let mut marks = before.map(Arc::unwrap_or_clone).unwrap_or_else(|| {
             let mut marks = self.marks_of_scope(state.key.scope_id());
             marks.newest = marks.newest.filter(|n| n.position < from);
             marks
@@ -109,11 +109,11 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             }
         }
         let kind = compare(&state.marks, &mut marks, self.stream_time);
-        if marks == state.marks {
+        if marks == *state.marks {
             return Ok(());
         }
         effect.changes.push(Change { key: id, kind, before: Some(state.marks.clone()) });
-        effect.keys.push((id, Some(KeyState { key: state.key.clone(), marks })));
+        effect.keys.push((id, Some(KeyState { key: state.key.clone(), marks: Arc::new(marks) })));
         effect.key = Some(state.key.clone());
         Ok(())
     }

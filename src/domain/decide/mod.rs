@@ -364,7 +364,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let known = self.lookup.key(id);
         let marks = match &known {
             Some(state) => state.marks.clone(),
-            None => self.marks_of_scope(key.scope_id()),
+            None => Arc::new(self.marks_of_scope(key.scope_id())),
         };
         let step = self.step(effect, id, &marks, claim, same_run)?;
         effect.fate = step.fate;
@@ -442,10 +442,10 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
     }
 
     /// Notes a changed record, and the key in its scope where it is new.
-    fn put(&self, effect: &mut Effect, id: KeyId, key: &Key, before: Option<&Marks>, step: Step) {
+    fn put(&self, effect: &mut Effect, id: KeyId, key: &Key, before: Option<&Arc<Marks>>, step: Step) {
         let Some(marks) = step.marks else { return };
         effect.changes.push(Change { key: id, kind: step.kind, before: before.cloned() });
-        effect.keys.push((id, Some(KeyState { key: key.clone(), marks })));
+        effect.keys.push((id, Some(KeyState { key: key.clone(), marks: Arc::new(marks) })));
         if before.is_none() {
             let scope_id = key.scope_id();
             let mut scope = self.lookup.scope(scope_id).map_or_else(|| empty_scope(key), |s| (*s).clone());

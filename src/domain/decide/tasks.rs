@@ -2,6 +2,8 @@
 //!
 //! Commands act in stream order. They are not late against outcomes: whoever asks for an issue to be closed means now.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::request::Request;
@@ -175,14 +177,15 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let texts = requested_texts(event, place, request);
         let id = key.id();
         let known = self.lookup.key(id);
-        let marks = known.as_ref().map_or_else(|| self.marks_of_scope(key.scope_id()), |s| s.marks.clone());
+        let none = || Arc::new(self.marks_of_scope(key.scope_id()));
+        let marks = known.as_ref().map_or_else(none, |s| s.marks.clone());
         let step = {
             let claim_ = self.command(event, &head.origin, name, &marks, Outcome::Failure, Some(&texts), place.service);
             claim(&marks, &[], self.next_number(effect), &claim_, |_| None)
         };
         effect.key = Some(key.clone());
         let change = step.kind.map_or("unchanged", ChangeKind::as_str);
-        let issue = step.marks.as_ref().and_then(|m| m.issue.clone()).or(marks.issue);
+        let issue = step.marks.as_ref().and_then(|m| m.issue.clone()).or_else(|| marks.issue.clone());
         self.put(effect, id, &key, known.as_ref().map(|s| &s.marks), step);
         match issue {
             Some(issue) => {

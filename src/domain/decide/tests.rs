@@ -314,7 +314,7 @@ proptest::proptest! {
         }
         let plain = |m: &Model| m.keys.values().map(|s| {
             let mut s = (**s).clone();
-            s.marks.newest.as_mut().unwrap().position = crate::domain::ids::Position::new(0, 0);
+            std::sync::Arc::make_mut(&mut s.marks).newest.as_mut().unwrap().position = crate::domain::ids::Position::new(0, 0);
             s
         }).collect::<Vec<_>>();
         proptest::prop_assert_eq!(plain(&once), plain(&twice));

@@ -4,6 +4,8 @@
 //! UUIDs, and many the same: a run is also the newest run and what triggered it, a service gives its name to the resource.
 //! What is left of the record without its words comes last.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
@@ -21,7 +23,7 @@ enum Word<'a> {
 
 /// Packs a record into `room`; its texts and words are gone then.
 pub fn pack(state: &mut KeyState, room: Vec<u8>) -> postcard::Result<Vec<u8>> {
-    let issue = state.marks.issue.as_mut();
+    let issue = Arc::make_mut(&mut state.marks).issue.as_mut();
     let (title, description) = issue
         .map(|issue| (std::mem::take(&mut issue.title), std::mem::take(&mut issue.description)))
         .unwrap_or_default();
@@ -64,7 +66,7 @@ pub fn unpack(packed: &[u8]) -> postcard::Result<KeyState> {
     let mut state: KeyState = postcard::from_bytes(rest)?;
     let mut all = all.into_iter();
     words(&mut state, |word| *word = all.next().unwrap_or_default());
-    if let Some(issue) = &mut state.marks.issue {
+    if let Some(issue) = &mut Arc::make_mut(&mut state.marks).issue {
         (issue.title, issue.description) = (title, description);
     }
     Ok(state)
@@ -84,7 +86,8 @@ fn words(state: &mut KeyState, mut each: impl FnMut(&mut String)) {
     for word in [namespace, resource_type, resource_name, resource_namespace, check, project, stage] {
         each(word);
     }
-    if let Some(issue) = &mut state.marks.issue {
+    let marks = Arc::make_mut(&mut state.marks);
+    if let Some(issue) = &mut marks.issue {
         let Issue { last_run, context, triggered_id, service, rule, opened_by, resolved_by, resolved_run, .. } = issue;
         for word in [last_run, context, triggered_id, service, rule] {
             each(word);
@@ -97,7 +100,7 @@ fn words(state: &mut KeyState, mut each: impl FnMut(&mut String)) {
             each(run);
         }
     }
-    if let Some(Newest { run, .. }) = &mut state.marks.newest {
+    if let Some(Newest { run, .. }) = &mut marks.newest {
         each(run);
     }
 }
@@ -124,8 +127,9 @@ mod tests {
                     outcome: Outcome::Failure,
                     seen: Time::EPOCH,
                 };
-                record.marks.newest = Some(newest);
-                let issue = record.marks.issue.as_mut().unwrap();
+                let marks = Arc::make_mut(&mut record.marks);
+                marks.newest = Some(newest);
+                let issue = marks.issue.as_mut().unwrap();
                 (issue.last_run, issue.triggered_id, issue.context) = (run.into(), odd.into(), odd.into());
                 issue.resolved_by = (!open).then(|| Origin { source: "s".into(), id: odd.into() });
                 issue.resolved_run = (!open).then(|| odd.into());
@@ -133,7 +137,7 @@ mod tests {
                 assert_eq!(unpack(&packed).unwrap(), record);
                 let issue = record.marks.issue.as_ref().unwrap();
                 assert_eq!(texts(&packed).unwrap(), (&*issue.title, &*issue.description));
-                record.marks.issue = None;
+                Arc::make_mut(&mut record.marks).issue = None;
                 let packed = pack(&mut record.clone(), Vec::new()).unwrap();
                 assert_eq!(unpack(&packed).unwrap(), record);
             }
@@ -145,7 +149,7 @@ mod tests {
         let run = "2c5ea4c0-4067-11e9-8bad-9b1deb4d3b7d";
         let size = |run: &str, trigger: &str| {
             let mut record = (*state(1, 1, Severity::Major, true, 4)).clone();
-            let issue = record.marks.issue.as_mut().unwrap();
+            let issue = Arc::make_mut(&mut record.marks).issue.as_mut().unwrap();
             (issue.last_run, issue.triggered_id) = (run.into(), trigger.into());
             pack(&mut record, Vec::new()).unwrap().len()
         };

@@ -345,7 +345,7 @@ pub(super) mod tests {
             resolved_by: None,
             resolved_run: None,
         };
-        Arc::new(KeyState { key, marks: Marks { newest: None, issue: Some(issue) } })
+        Arc::new(KeyState { key, marks: Arc::new(Marks { newest: None, issue: Some(issue) }) })
     }
 
     fn number(state: &Arc<KeyState>) -> u64 {
