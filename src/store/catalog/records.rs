@@ -193,7 +193,7 @@ mod tests {
         for n in 1..=3 {
             let mut state = state(n, 1, Severity::Major, true, n as i64);
             if n == 3 {
-                Arc::make_mut(&mut state).marks.issue = None;
+                Arc::make_mut(&mut Arc::make_mut(&mut state).marks).issue = None;
             }
             let (slot, old) = records.put(state.key.id(), state.clone());
             assert_eq!((slot as u64, old), (n - 1, None));
