@@ -58,8 +58,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
+/// Headers by name and value.
+type Pairs<'i> = Vec<(&'i str, &'i str)>;
+
 /// Headers and body of an input that has both.
-fn message_of(input: &[u8]) -> Option<(Vec<(&str, &str)>, &[u8])> {
+fn message_of(input: &[u8]) -> Option<(Pairs<'_>, &[u8])> {
     let rest = input.strip_prefix(b"NATS/1.0\n")?;
     let end = rest.windows(2).position(|two| two == b"\n\n").unwrap_or(rest.len());
     let (head, body) = (&rest[..end], rest.get(end + 2..).unwrap_or_default());
