@@ -33,6 +33,8 @@ event=(-dict=fuzz/event.dict "$work/found/event" fuzz/corpus/event events)
 
 case "${1:-}" in
     rules | event)
+        # Of a folder libFuzzer would make a corpus, and never end.
+        [ -f "${2:-}" ] || { echo "usage: fuzz/run.sh [SECONDS] | fuzz/run.sh rules|event FILE..." >&2; exit 2; }
         fuzz "$@"
         exit
         ;;

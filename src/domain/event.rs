@@ -48,6 +48,13 @@ pub enum Data {
     Bytes(Vec<u8>),
 }
 
+impl From<Value> for Data {
+    /// Null is the same as no data.
+    fn from(value: Value) -> Data {
+        if value.is_null() { Data::None } else { Data::Json(value) }
+    }
+}
+
 /// How an event was carried, shown in its decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -268,8 +275,8 @@ impl Draft {
         };
         let data = match (self.data, self.data_base64) {
             (Some(_), Some(_)) => return Err(attribute("data_base64", "stands beside data")),
-            (Some(Value::Null) | None, None) => Data::None,
-            (Some(value), None) => Data::Json(value),
+            (None, None) => Data::None,
+            (Some(value), None) => value.into(),
             (None, Some(text)) => from_base64(text)?,
         };
         let content_type = match optional("datacontenttype", self.datacontenttype)? {
@@ -295,8 +302,8 @@ impl Draft {
 /// JSON that came as bytes is JSON all the same, where its content type says so.
 pub fn json_from_bytes(data: Data, content_type: Option<&str>) -> Data {
     match data {
-        Data::Bytes(bytes) if is_json(content_type) => match serde_json::from_slice(&bytes) {
-            Ok(value) => Data::Json(value),
+        Data::Bytes(bytes) if is_json(content_type) => match serde_json::from_slice::<Value>(&bytes) {
+            Ok(value) => value.into(),
             Err(_) => Data::Bytes(bytes),
         },
         other => other,

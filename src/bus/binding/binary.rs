@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn the_json_form_is_kept_as_payload() {
-        // A number of which a quick parser misses the last bit, too.
-        for data in [r#"{"a":1}"#, "-5.01e89"] {
+        // A number of which a quick parser misses the last bit, too, and what is the same as no data.
+        for data in [r#"{"a":1}"#, "-5.01e89", "null"] {
             let reading = reading(&[("ce-myext", "x")], data);
             assert_eq!(Event::from_json(&reading.payload).unwrap(), reading.event.unwrap());
         }

@@ -122,7 +122,7 @@ pub fn from_sdk(mut event: cloudevents::Event) -> Result<Event, Invalid> {
     }
     let data = match data {
         None => Data::None,
-        Some(cloudevents::Data::Json(value)) => Data::Json(value),
+        Some(cloudevents::Data::Json(value)) => value.into(),
         Some(cloudevents::Data::String(text)) => Data::Json(text.into()),
         Some(cloudevents::Data::Binary(bytes)) => json_from_bytes(Data::Bytes(bytes), content_type.as_deref()),
     };

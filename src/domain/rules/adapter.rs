@@ -71,7 +71,7 @@ impl Adapter {
             context: None,
             triggered_id: None,
             extensions: Map::new(),
-            data: Data::Json(body.clone()),
+            data: Data::from(body.clone()),
         };
         event.check().map_err(|e| format!("adapter {}: {e}", self.rule))
     }
