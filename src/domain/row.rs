@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::decision::{Decision, Fate, Layer};
 use super::event::{Event, Form};
@@ -130,6 +131,18 @@ impl Mark<'_> {
 }
 
 impl Recorded {
+    /// The hashes of all marks of this line, each once.
+    pub fn hashes(&self) -> SmallVec<[u64; 6]> {
+        let mut hashes = SmallVec::new();
+        self.marks(|mark| {
+            let hash = mark.hash();
+            if !hashes.contains(&hash) {
+                hashes.push(hash);
+            }
+        });
+        hashes
+    }
+
     /// Calls `each` with every mark of this line.
     pub fn marks(&self, mut each: impl FnMut(Mark<'_>)) {
         // A repeat is found by the line it repeats. A source that gives each event the same id would make every look-up longer.

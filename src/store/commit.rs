@@ -54,9 +54,13 @@ pub(super) fn commit(shared: &Shared, mut staged: Staged, reached: Reached) -> R
         }
         staged.fold.published = staged.published.max(state.fold.published);
         staged.fold.reached = Some(reached);
+        let spent = std::mem::take(&mut staged.spent);
         let packed = beside(
             staged.rows.len() >= PARALLEL,
-            || pack(&staged.rows, &state),
+            || {
+                drop(spent);
+                pack(&staged.rows, &state)
+            },
             || {
                 records(shared, &staged, &state, &mut batch, &mut written);
                 index(shared, &staged, &state, &mut batch, &mut written)

@@ -34,16 +34,7 @@ pub struct Line {
 /// The marks of a line; `own` are those of a message of Shipwatch's own, whose bytes are not in the line.
 pub fn marks(row: &Row, own: Marks) -> Marks {
     match &row.entry {
-        Entry::Event(recorded) => {
-            let mut marks = Marks::new();
-            recorded.marks(|mark| {
-                let hash = mark.hash();
-                if !marks.contains(&hash) {
-                    marks.push(hash);
-                }
-            });
-            marks
-        }
+        Entry::Event(recorded) => recorded.hashes(),
         Entry::Own(_) => own,
     }
 }

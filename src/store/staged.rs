@@ -11,6 +11,7 @@ use super::record::Fold;
 use super::rulebook::RuleTexts;
 use super::shared::Shared;
 use crate::domain::decide::Decided;
+use crate::domain::event::Event;
 use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{ChangeKind, KeyState, Scope, ScopeState};
 use crate::domain::lookup::{Lookup, Unreadable};
@@ -31,6 +32,9 @@ pub struct Staged {
     numbers: Map<u64, Option<KeyId>>,
     names: Map<Scope, Vec<ScopeId>>,
     pub(super) rows: Vec<StagedRow>,
+    /// Events that nobody needs any more. Letting go of one costs as much as deciding about it, so the commit does that beside
+    /// its own work.
+    pub(super) spent: Vec<Event>,
     pub(super) by_mark: ByMark,
     /// The index is to be sealed up to these lines.
     pub(super) seals: Vec<Position>,
@@ -70,6 +74,7 @@ impl Staged {
             numbers: Map::default(),
             names: Map::default(),
             rows: Vec::new(),
+            spent: Vec::new(),
             by_mark,
             seals: Vec::new(),
             parked: BTreeMap::new(),
@@ -150,11 +155,15 @@ impl Staged {
     /// # Errors
     /// Where the line does not lie behind the last one: it has been folded already.
     pub fn add_row(&mut self, row: Row, own: Marks) -> Result<Arc<Row>, Error> {
+        let marks = journal::marks(&row, own);
+        self.push(row, marks)
+    }
+
+    fn push(&mut self, row: Row, marks: Marks) -> Result<Arc<Row>, Error> {
         let position = row.position;
         if let Some(last) = self.fold.last.filter(|last| position <= *last) {
             return Err(Error::OutOfOrder { position, last });
         }
-        let marks = journal::marks(&row, own);
         for mark in &marks {
             self.by_mark.entry(*mark).or_default().push(position);
         }
@@ -176,7 +185,8 @@ impl Staged {
     /// # Errors
     /// Where the store cannot be read, or the event stands before one that was folded.
     pub fn add(&mut self, decided: Decided) -> Result<(), Error> {
-        let Decided { row, keys, scopes, parked, marks, event: _ } = decided;
+        let Decided { row, keys, scopes, parked, marks, event } = decided;
+        self.spent.extend(event);
         let (position, now) = (row.position, row.stream_time);
         if let Entry::Event(recorded) = &row.entry {
             for _ in recorded.decision.changes.iter().filter(|c| c.kind == Some(ChangeKind::Opened)) {
@@ -189,7 +199,7 @@ impl Staged {
         for (id, state) in scopes {
             self.put_scope(id, state);
         }
-        self.add_row(row, marks)?;
+        self.push(row, marks)?;
         if parked {
             self.park(position);
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Decided, Marked};
+use super::Decided;
 use crate::domain::decision::{Answer, Change, Decision, Fate};
 use crate::domain::event::{Event, Form};
 use crate::domain::ids::{KeyId, Position, ScopeId};
@@ -80,8 +80,7 @@ impl Effect {
             rule_set: rule_set.to_owned(),
         };
         let recorded = Recorded { form, subject, head, decision, payload };
-        let mut marks = Marked::new();
-        recorded.marks(|mark| marks.push(mark.hash()));
+        let marks = recorded.hashes();
         let row = Row { position, stream_time, entry: Entry::Event(Box::new(recorded)) };
         Decided { row, keys: self.keys, scopes: self.scopes, parked, event, marks }
     }

@@ -236,7 +236,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             _ => {}
         }
         match verdict {
-            Verdict::Signal(signal) => self.signal(event, head, &signal),
+            Verdict::Signal(signal) => self.signal(event, head, *signal),
             Verdict::Neutral { rule, why } => Ok(Effect::new(Fate::Recorded, why).by(&rule)),
             Verdict::Ignored { rule, reason } => Ok(Effect::new(Fate::Ignored, reason).by(&rule)),
             Verdict::NoRule => Ok(Effect::new(Fate::Recorded, no_rule(keptn))),
@@ -261,25 +261,30 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         Ok(self.lookup.first_after(Mark::EventId(&origin.id), Position::default(), &seen)?.is_some())
     }
 
-    fn signal(&self, event: &Event, head: &Head, signal: &Signal) -> Result<Effect, Unreadable> {
-        let at = signal.at.unwrap_or(self.stream_time);
+    fn signal(&self, event: &Event, head: &Head, signal: Signal) -> Result<Effect, Unreadable> {
         let mut effect = Effect::new(Fate::Applied, "");
-        effect.outcome = signal.outcome;
+        self.heed(&mut effect, event, head, &signal)?;
         effect.rule = Some(signal.rule.to_string());
-        effect.key = Some(signal.key.clone());
-        effect.run = Some(signal.run.clone());
+        effect.key = Some(signal.key);
+        effect.run = Some(signal.run);
+        Ok(effect)
+    }
+
+    fn heed(&self, effect: &mut Effect, event: &Event, head: &Head, signal: &Signal) -> Result<(), Unreadable> {
+        let at = signal.at.unwrap_or(self.stream_time);
+        effect.outcome = signal.outcome;
         effect.at = Some(at);
 
         let same_run = self.run(&signal.run)?;
         if self.withdrawn(head, &signal.run, &same_run)? {
             effect.fate = Fate::Withdrawn;
             effect.why = "an invalidated event has taken this outcome back".into();
-            return Ok(effect);
+            return Ok(());
         }
         if at < self.stream_time.minus(self.settings.keep_events) {
             effect.fate = Fate::Stale;
             effect.why = "older than events are kept".into();
-            return Ok(effect);
+            return Ok(());
         }
         let context = event.context.as_deref().unwrap_or_default();
         let claim = Claim {
@@ -297,11 +302,10 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         };
         let scope_id = signal.key.scope_id();
         if signal.resolves == Resolves::Scope && signal.outcome == Outcome::Success {
-            self.claim_for_scope(&mut effect, scope_id, &signal.key, &claim, &same_run)?;
+            self.claim_for_scope(effect, scope_id, &signal.key, &claim, &same_run)
         } else {
-            self.claim_for_key(&mut effect, &signal.key, &claim, &same_run)?;
+            self.claim_for_key(effect, &signal.key, &claim, &same_run)
         }
-        Ok(effect)
     }
 
     /// A success for everything in a scope: each key hears it, and the scope remembers it for keys that do not exist yet.
