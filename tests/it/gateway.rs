@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -516,4 +517,69 @@ async fn what_is_no_cloudevent_or_shipwatchs_own_is_refused() {
     let huge = with("subject", &"s".repeat(2 << 20));
     assert_eq!(gateway.events(&[], huge).await.status, 413);
     assert_eq!(world.service().get("/api/v1/events?source=ci,shipwatch/gateway").await["total"], 0);
+}
+
+#[tokio::test]
+async fn an_event_reaches_nothing_but_a_stream() {
+    let (world, gateway) = world().await;
+    let bus = Bus::connect(&world.nats.url()).await;
+    let mut orders = bus.hear("orders.>").await;
+    let mut feedback = bus.hear("shipwatch.>").await;
+    let event = |ty: &str| json!({"specversion": "1.0", "id": "1", "source": "ci", "type": ty});
+    let good = event("sh.keptn.event.test.finished");
+    let before = bus.read("shipwatch").await.len();
+    for ty in [
+        "$JS.API.STREAM.PURGE.shipwatch",
+        "$JS.API.STREAM.DELETE.shipwatch",
+        "$SYS.REQ.SERVER.PING",
+        "_INBOX.a.b",
+        "_R_.a",
+        "shipwatch.feedback.a.b",
+    ] {
+        for body in [event(ty), json!([good, event(ty)])] {
+            let answer = gateway.events(&[], body.to_string()).await;
+            assert_refused(&answer, 403, "This event may not be published here", ty);
+        }
+        let binary = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "ci"), ("ce-type", ty)];
+        assert_eq!(gateway.events(&binary, "{}").await.status, 403, "{ty}");
+    }
+    for (ty, status) in [("orders.delete", 422), ("dev.shipwatch", 422), ("sh.keptn.*", 400), ("sh..keptn", 400)] {
+        let answer = gateway.events(&[], json!([good, event(ty)]).to_string()).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.json["details"].as_str().unwrap().contains(ty), "{answer:?}");
+    }
+    assert_eq!(bus.read("shipwatch").await.len(), before, "nothing of a refused batch is stored");
+    // What was published comes before this, in the order of the connection to the broker.
+    bus.publish_core("orders.none", "").await;
+    bus.publish_core("shipwatch.none", "").await;
+    assert_eq!(orders.next().await.unwrap().subject.as_str(), "orders.none");
+    assert_eq!(feedback.next().await.unwrap().subject.as_str(), "shipwatch.none");
+
+    // A stream that somebody else made for it.
+    bus.create_stream("orders", &["orders.>"]).await;
+    let answer = gateway.events(&[], event("orders.delete").to_string()).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(bus.read("orders").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_large_batch_enters_the_stream_in_its_order() {
+    let (world, gateway) = world().await;
+    let event = |n: usize, result: &str| {
+        json!({"specversion": "1.0", "id": format!("e-{n}"), "source": "ci", "type": "sh.keptn.event.test.finished",
+            "shkeptncontext": "c", "triggeredid": format!("t-{n}"),
+            "data": {"project": "shop", "stage": "dev", "service": "cart", "status": "succeeded", "result": result}})
+    };
+    for size in [300, 1300] {
+        let batch: Vec<_> =
+            (0..size).map(|n| event(size * 10 + n, if n + 1 == size { "pass" } else { "fail" })).collect();
+        let answer = gateway.events(&[], Value::from(batch).to_string()).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let stored = answer.json["events"].as_array().unwrap();
+        let sequences: Vec<_> = stored.iter().map(|e| e["sequence"].as_u64().unwrap()).collect();
+        assert_eq!(sequences.len(), size);
+        assert!(sequences.is_sorted(), "{sequences:?}");
+        world.service().folded(&format!("e-{}", size * 10 + size - 1)).await;
+        assert_eq!(world.only_issue("").await["state"], "RESOLVED");
+    }
 }
