@@ -288,6 +288,32 @@ async fn what_is_wrong_with_a_request_is_said_and_nothing_is_stored() {
             "{wrong}: {answer:?}"
         );
     }
+    for (name, body, details) in [
+        ("pipeline-failure", json!({"pipelineName": 5}), "pipelineName is a number, not a string"),
+        ("pipeline-failure", json!({"failureReason": {"a": 1}}), "failureReason is an object, not a string"),
+        ("pipeline-failure", json!({"failureReason": false}), "failureReason is a boolean, not a string"),
+        ("pipeline-failure", json!({"runId": {"a": 1}}), "runId is an object, not a string"),
+        ("pipeline-failure", json!({"logsUrl": ["a"]}), "logsUrl is an array, not a string"),
+        ("pipeline-success", json!({"pipelineName": ["a"]}), "pipelineName is an array, not a string"),
+        ("release-failure", json!({"pipelineRunUrl": {"a": 1}}), "pipelineRunUrl is an object, not a string"),
+        ("mintmaker-custom", json!({"logs": "one line"}), "logs is a string, not a list of strings"),
+        ("mintmaker-custom", json!({"logs": {"a": 1}}), "logs is an object, not a list of strings"),
+        ("mintmaker-custom", json!({"logs": ["a", 7]}), "logs[1] is a number, not a string"),
+        ("mintmaker-custom", json!({"type": {"a": 1}}), "type is an object, not a string"),
+        ("pipeline-failure", json!({"namespace": " n"}), "namespace \" n\" begins or ends with white space"),
+        ("build-failure", json!({"errorMessage": ["a"]}), "errorMessage is an array, not a string"),
+    ] {
+        let mut full = json!({"pipelineName": "p", "namespace": "n", "failureReason": "r", "application": "a",
+            "failurePhase": "f", "release": "r", "pipelineId": "p", "type": "error", "componentName": "c",
+            "buildId": 7, "errorMessage": "e"});
+        full.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let answer = gateway.hook(name, &full).await;
+        assert_refused(&answer, 400, "Invalid request body", "");
+        assert_eq!(answer.json["details"], details, "{name}: {answer:?}");
+    }
+    let mintmaker = r#"{"pipelineId":"p","namespace":"n"}"#;
+    let answer = post("/api/v1/webhooks/mintmaker-custom-success", mintmaker).await;
+    assert_refused(&answer, 400, "Missing required fields", "type");
     let answer = post(&format!("{hook}?namespace=other"), good).await;
     assert_refused(&answer, 400, "Namespaces differ", "other");
     let answer = post("/api/v1/webhooks/lunch-failure", good).await;
