@@ -609,3 +609,15 @@ async fn a_large_batch_enters_the_stream_in_its_order() {
         assert_eq!(world.only_issue("").await["state"], "RESOLVED");
     }
 }
+
+#[tokio::test]
+async fn a_gateway_that_may_not_ask_for_streams_takes_what_rules_name() {
+    let deny = r#"permissions: {publish: {deny: "$JS.API.STREAM.NAMES"}}"#;
+    let users = format!("no_auth_user: gw\nauthorization {{users: [{{user: gw, password: s3cret, {deny}}}]}}\n");
+    let world = World::on(Nats::with_config(&users).await, Some(ON)).await;
+    let gateway = world.service().gateway().await;
+    let event = |ty: &str| json!({"specversion": "1.0", "id": "1", "source": "ci", "type": ty}).to_string();
+    assert_eq!(gateway.events(&[], event("sh.keptn.log.error")).await.status, 202);
+    let answer = gateway.events(&[], event("orders.delete")).await;
+    assert_refused(&answer, 422, "Nobody takes this event", "its stream is not known");
+}
