@@ -1,8 +1,9 @@
 //! Single messages of a stream by their subject, without a consumer; and what a stream takes.
 
+use serde::Deserialize;
 use serde_json::json;
 
-use super::connect::Bus;
+use super::connect::{Asked, Bus};
 use super::plan::Seen;
 use super::{Error, Message, StreamWish, reader, stream};
 
@@ -35,6 +36,21 @@ impl Bus {
         }
         let all: Vec<Seen> = stream::list(self).await?.iter().map(Seen::of).collect();
         Ok(seen.holds(subject, &all))
+    }
+
+    /// Whether there is a stream that messages published on `subject` enter.
+    ///
+    /// # Errors
+    /// The broker cannot be asked.
+    pub async fn is_stored(&self, subject: &str) -> Result<bool, Error> {
+        #[derive(Deserialize)]
+        struct Names {
+            #[serde(default)]
+            streams: Option<Vec<String>>,
+        }
+        let what = format!("find the stream of {subject:?}");
+        let names: Result<Names, Asked> = self.api(&what, "STREAM.NAMES".into(), &json!({"subject": subject})).await;
+        Ok(names?.streams.is_some_and(|streams| !streams.is_empty()))
     }
 
     /// Sees to it that the stream being read holds the subjects wished for: one of our own is widened, of another one is said

@@ -35,6 +35,6 @@ pub use group::{Gap, Group, GroupLimits, Status};
 pub use inbox::Inbox;
 pub use listen::Heard;
 pub use message::{Headers, Message};
-pub use publisher::{Publisher, Receipt, STRUCTURED, Stored};
+pub use publisher::{Publisher, Receipt, STRUCTURED, Stored, publishable};
 pub use replay::{Bound, Replay};
 pub use settings::{Settings, Tls};

@@ -18,6 +18,7 @@ pub const STRUCTURED: &str = "application/cloudevents+json";
 
 /// How long the stream's word may take.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Publishes events. Clones share the connection and the bound of messages on their way.
 #[derive(Clone)]
 pub struct Publisher {
@@ -89,8 +90,12 @@ impl Publisher {
     }
 }
 
-fn publishable(subject: &str) -> bool {
+/// Whether a subject can be published on: no pattern, no white space, and neither the broker's own (`$…`) nor somebody's
+/// inbox, where a message would be a request or an answer and no event.
+pub fn publishable(subject: &str) -> bool {
     !subject.is_empty()
+        && !subject.starts_with('$')
+        && !subject.starts_with("_INBOX")
         && subject.split('.').all(|token| {
             !token.is_empty()
                 && token != "*"
@@ -157,7 +162,9 @@ mod tests {
     #[test]
     fn only_plain_subjects_are_published_on() {
         assert!(publishable("sh.keptn.event.test.finished"));
-        for bad in ["", "a..b", ".a", "a.", "a.*", "a.>", "a b", "a.b\r\nPUB x 0"] {
+        for bad in
+            ["", "a..b", ".a", "a.", "a.*", "a.>", "a b", "a.b\r\nPUB x 0", "$JS.API.STREAM.PURGE.s", "_INBOX.a.b"]
+        {
             assert!(!publishable(bad), "{bad:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! `POST /api/v1/events`: CloudEvents over HTTP, structured, binary and in batches. The caller's ids are kept.
 
+use std::collections::BTreeSet;
 use std::future::IntoFuture as _;
 
 use axum::Json;
@@ -8,25 +9,32 @@ use axum::extract::State as From;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::{Refusal, State, body, text};
+use super::{Link, Refusal, State, body, text};
 use crate::bus::binding::{self, Mode};
-use crate::bus::{Error, Headers, Message, Publisher, STRUCTURED};
+use crate::bus::{Error, Headers, Message, Publisher, STRUCTURED, publishable};
 use crate::domain::event::{Event, Invalid};
 use crate::domain::rules::{RuleSet, Subject};
 use crate::domain::time::Time;
 
-/// Takes events, all of them or none.
+/// Events on their way at a time; a request waits for the stream's word on so many before it sends more.
+const TOGETHER: usize = 512;
+
+/// Takes events, and sends them in the order of the request. All are checked before the first is sent, so that a refusal
+/// means that none is stored. Where the broker fails in between, the first ones may be stored although the answer is an
+/// error; to send the request again is no harm, since the ids are the caller's.
 pub async fn take(From(state): From<State>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     let _place = state.place()?;
     let bytes = body::read(&headers, body, state.options.max_body).await?;
     let events = read(&headers, bytes, state.options.event_size)?;
-    let publisher = state.link()?.publisher;
+    let link = state.link()?;
     let rules = state.options.rules.borrow().clone();
-    let stored = events.into_iter().map(|event| store(&publisher, &rules, event));
-    let stored = try_join_all(stored).await?;
+    taken_by_somebody(&link, &rules, &events).await?;
+    let mut stored = Vec::with_capacity(events.len());
+    for part in events.chunks(TOGETHER) {
+        stored.extend(store(&link.publisher, part).await?);
+    }
     Ok((StatusCode::ACCEPTED, Json(json!({ "status": "accepted", "events": stored }))).into_response())
 }
 
@@ -52,8 +60,17 @@ fn read(headers: &HeaderMap, bytes: Bytes, event_size: usize) -> Result<Vec<Take
             return Err(Refusal::too_large(format!("{place}{limit}")));
         }
         let event = reading.event.map_err(|e| Refusal::bad("Not a CloudEvent", format!("{place}{e}")))?;
-        let source = &event.source;
-        if event.ty.starts_with("dev.shipwatch.") || source == "shipwatch" || source.starts_with("shipwatch/") {
+        let (ty, source) = (&event.ty, &event.source);
+        if ty.starts_with(['$', '_']) || ty.starts_with("shipwatch.") {
+            let details =
+                format!("{place}type {ty:?}: on such subjects the broker and Shipwatch speak, it is no event's");
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "This event may not be published here", details));
+        }
+        if !publishable(ty) {
+            let details = format!("{place}type {ty:?} is not a subject to publish on");
+            return Err(Refusal::bad("Not a CloudEvent that can be published", details));
+        }
+        if ty.starts_with("dev.shipwatch.") || source == "shipwatch" || source.starts_with("shipwatch/") {
             let details = format!("{place}type dev.shipwatch.* and source shipwatch are Shipwatch's own");
             return Err(Refusal::new(StatusCode::FORBIDDEN, "This event may not be published here", details));
         }
@@ -82,16 +99,35 @@ fn message(headers: &HeaderMap, payload: Bytes) -> Result<Message, Refusal> {
     Ok(Message { sequence: 0, subject: String::new(), stream_time: Time::EPOCH, headers: read, payload })
 }
 
-async fn store(publisher: &Publisher, rules: &RuleSet, (event, json): Taken) -> Result<Value, Refusal> {
-    let receipt = publisher.publish_raw(&event.ty, &[("Content-Type", STRUCTURED)], json).await?;
-    match receipt.into_future().await {
-        Ok(stored) => Ok(json!({ "id": event.id, "source": event.source, "sequence": stored.sequence })),
-        Err(Error::NoStreamFor(_)) if !names(rules, &event.ty) => {
-            let details = format!("type {:?}: no stream has this subject, and no rule names it", event.ty);
-            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "Nobody takes this event", details))
-        }
-        Err(error) => Err(error.into()),
+/// Without a stream a message goes to whoever listens, which may be a service that takes it for a command.
+async fn taken_by_somebody(link: &Link, rules: &RuleSet, events: &[Taken]) -> Result<(), Refusal> {
+    let types: BTreeSet<&str> = events.iter().map(|(event, _)| event.ty.as_str()).collect();
+    for ty in types.into_iter().filter(|ty| !names(rules, ty)) {
+        let why = match link.bus.is_stored(ty).await {
+            Ok(true) => continue,
+            Ok(false) => "no stream has this subject, and no rule names it".to_owned(),
+            Err(error @ Error::NotAllowed { .. }) => format!("no rule names it, and its stream is not known: {error}"),
+            Err(error) => return Err(error.into()),
+        };
+        let details = format!("type {ty:?}: {why}");
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "Nobody takes this event", details));
     }
+    Ok(())
+}
+
+/// Sends one after the other, and only then waits for the stream's word.
+async fn store(publisher: &Publisher, events: &[Taken]) -> Result<Vec<Value>, Refusal> {
+    let mut sent = Vec::with_capacity(events.len());
+    for (event, json) in events {
+        let receipt = publisher.publish_raw(&event.ty, &[("Content-Type", STRUCTURED)], json.clone()).await?;
+        sent.push((event, receipt));
+    }
+    let mut stored = Vec::with_capacity(sent.len());
+    for (event, receipt) in sent {
+        let sequence = receipt.into_future().await?.sequence;
+        stored.push(json!({ "id": event.id, "source": event.source, "sequence": sequence }));
+    }
+    Ok(stored)
 }
 
 fn names(rules: &RuleSet, subject: &str) -> bool {

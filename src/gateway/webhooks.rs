@@ -108,8 +108,17 @@ impl<'b> Request<'b> {
         if !lacking.is_empty() {
             return Err(Refusal::bad("Missing required fields", lacking.join(", ")));
         }
+        let wrong = webhook.wrong_kinds(&self.json);
+        if !wrong.is_empty() {
+            return Err(Refusal::bad("Invalid request body", wrong.join(", ")));
+        }
         if let Some(other) = self.json.get("namespace").filter(|n| !n.is_string() && !n.is_null()) {
             let details = format!("namespace is {}, not a string", event::kind(other));
+            return Err(Refusal::bad("Invalid request body", details));
+        }
+        // It would be a namespace of its own beside the one that was meant.
+        if self.namespace() != self.namespace().trim() {
+            let details = format!("namespace {:?} begins or ends with white space", self.namespace());
             return Err(Refusal::bad("Invalid request body", details));
         }
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -188,23 +197,9 @@ impl Made {
         let event = Event::from_json(&self.json).map_err(|e| Refusal::bad("Invalid request body", e.to_string()))?;
         match rules.evaluate(&event) {
             Verdict::Broken { reason, .. } => Err(Refusal::bad("Invalid request body", reason.to_string())),
-            Verdict::Signal(signal) => named_by_text(&event, &signal.key.scope),
             _ => Ok(()),
         }
     }
-}
-
-/// Templates write an object or a list as JSON. In a description that is as good as it gets; a thing is not named so.
-fn named_by_text(event: &Event, scope: &Scope) -> Result<(), Refusal> {
-    let parts = [&scope.resource_type, &scope.resource_name, &scope.resource_namespace];
-    let members = event.json().and_then(Value::as_object).into_iter().flatten();
-    for (name, value) in members.filter(|(_, value)| value.is_object() || value.is_array()) {
-        if parts.contains(&&value.to_string()) {
-            let details = format!("{name} is {}, not a string", event::kind(value));
-            return Err(Refusal::bad("Invalid request body", details));
-        }
-    }
-    Ok(())
 }
 
 /// Publishes and waits: none where the stream has the event and the fold has not spoken in time.

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -287,6 +288,32 @@ async fn what_is_wrong_with_a_request_is_said_and_nothing_is_stored() {
             "{wrong}: {answer:?}"
         );
     }
+    for (name, body, details) in [
+        ("pipeline-failure", json!({"pipelineName": 5}), "pipelineName is a number, not a string"),
+        ("pipeline-failure", json!({"failureReason": {"a": 1}}), "failureReason is an object, not a string"),
+        ("pipeline-failure", json!({"failureReason": false}), "failureReason is a boolean, not a string"),
+        ("pipeline-failure", json!({"runId": {"a": 1}}), "runId is an object, not a string"),
+        ("pipeline-failure", json!({"logsUrl": ["a"]}), "logsUrl is an array, not a string"),
+        ("pipeline-success", json!({"pipelineName": ["a"]}), "pipelineName is an array, not a string"),
+        ("release-failure", json!({"pipelineRunUrl": {"a": 1}}), "pipelineRunUrl is an object, not a string"),
+        ("mintmaker-custom", json!({"logs": "one line"}), "logs is a string, not a list of strings"),
+        ("mintmaker-custom", json!({"logs": {"a": 1}}), "logs is an object, not a list of strings"),
+        ("mintmaker-custom", json!({"logs": ["a", 7]}), "logs[1] is a number, not a string"),
+        ("mintmaker-custom", json!({"type": {"a": 1}}), "type is an object, not a string"),
+        ("pipeline-failure", json!({"namespace": " n"}), "namespace \" n\" begins or ends with white space"),
+        ("build-failure", json!({"errorMessage": ["a"]}), "errorMessage is an array, not a string"),
+    ] {
+        let mut full = json!({"pipelineName": "p", "namespace": "n", "failureReason": "r", "application": "a",
+            "failurePhase": "f", "release": "r", "pipelineId": "p", "type": "error", "componentName": "c",
+            "buildId": 7, "errorMessage": "e"});
+        full.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let answer = gateway.hook(name, &full).await;
+        assert_refused(&answer, 400, "Invalid request body", "");
+        assert_eq!(answer.json["details"], details, "{name}: {answer:?}");
+    }
+    let mintmaker = r#"{"pipelineId":"p","namespace":"n"}"#;
+    let answer = post("/api/v1/webhooks/mintmaker-custom-success", mintmaker).await;
+    assert_refused(&answer, 400, "Missing required fields", "type");
     let answer = post(&format!("{hook}?namespace=other"), good).await;
     assert_refused(&answer, 400, "Namespaces differ", "other");
     let answer = post("/api/v1/webhooks/lunch-failure", good).await;
@@ -516,4 +543,81 @@ async fn what_is_no_cloudevent_or_shipwatchs_own_is_refused() {
     let huge = with("subject", &"s".repeat(2 << 20));
     assert_eq!(gateway.events(&[], huge).await.status, 413);
     assert_eq!(world.service().get("/api/v1/events?source=ci,shipwatch/gateway").await["total"], 0);
+}
+
+#[tokio::test]
+async fn an_event_reaches_nothing_but_a_stream() {
+    let (world, gateway) = world().await;
+    let bus = Bus::connect(&world.nats.url()).await;
+    let mut orders = bus.hear("orders.>").await;
+    let mut feedback = bus.hear("shipwatch.>").await;
+    let event = |ty: &str| json!({"specversion": "1.0", "id": "1", "source": "ci", "type": ty});
+    let good = event("sh.keptn.event.test.finished");
+    let before = bus.read("shipwatch").await.len();
+    for ty in [
+        "$JS.API.STREAM.PURGE.shipwatch",
+        "$JS.API.STREAM.DELETE.shipwatch",
+        "$SYS.REQ.SERVER.PING",
+        "_INBOX.a.b",
+        "_R_.a",
+        "shipwatch.feedback.a.b",
+    ] {
+        for body in [event(ty), json!([good, event(ty)])] {
+            let answer = gateway.events(&[], body.to_string()).await;
+            assert_refused(&answer, 403, "This event may not be published here", ty);
+        }
+        let binary = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "ci"), ("ce-type", ty)];
+        assert_eq!(gateway.events(&binary, "{}").await.status, 403, "{ty}");
+    }
+    for (ty, status) in [("orders.delete", 422), ("dev.shipwatch", 422), ("sh.keptn.*", 400), ("sh..keptn", 400)] {
+        let answer = gateway.events(&[], json!([good, event(ty)]).to_string()).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.json["details"].as_str().unwrap().contains(ty), "{answer:?}");
+    }
+    assert_eq!(bus.read("shipwatch").await.len(), before, "nothing of a refused batch is stored");
+    // What was published comes before this, in the order of the connection to the broker.
+    bus.publish_core("orders.none", "").await;
+    bus.publish_core("shipwatch.none", "").await;
+    assert_eq!(orders.next().await.unwrap().subject.as_str(), "orders.none");
+    assert_eq!(feedback.next().await.unwrap().subject.as_str(), "shipwatch.none");
+
+    // A stream that somebody else made for it.
+    bus.create_stream("orders", &["orders.>"]).await;
+    let answer = gateway.events(&[], event("orders.delete").to_string()).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(bus.read("orders").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_large_batch_enters_the_stream_in_its_order() {
+    let (world, gateway) = world().await;
+    let event = |n: usize, result: &str| {
+        json!({"specversion": "1.0", "id": format!("e-{n}"), "source": "ci", "type": "sh.keptn.event.test.finished",
+            "shkeptncontext": "c", "triggeredid": format!("t-{n}"),
+            "data": {"project": "shop", "stage": "dev", "service": "cart", "status": "succeeded", "result": result}})
+    };
+    for size in [300, 1300] {
+        let batch: Vec<_> =
+            (0..size).map(|n| event(size * 10 + n, if n + 1 == size { "pass" } else { "fail" })).collect();
+        let answer = gateway.events(&[], Value::from(batch).to_string()).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let stored = answer.json["events"].as_array().unwrap();
+        let sequences: Vec<_> = stored.iter().map(|e| e["sequence"].as_u64().unwrap()).collect();
+        assert_eq!(sequences.len(), size);
+        assert!(sequences.is_sorted(), "{sequences:?}");
+        world.service().folded(&format!("e-{}", size * 10 + size - 1)).await;
+        assert_eq!(world.only_issue("").await["state"], "RESOLVED");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_may_not_ask_for_streams_takes_what_rules_name() {
+    let deny = r#"permissions: {publish: {deny: "$JS.API.STREAM.NAMES"}}"#;
+    let users = format!("no_auth_user: gw\nauthorization {{users: [{{user: gw, password: s3cret, {deny}}}]}}\n");
+    let world = World::on(Nats::with_config(&users).await, Some(ON)).await;
+    let gateway = world.service().gateway().await;
+    let event = |ty: &str| json!({"specversion": "1.0", "id": "1", "source": "ci", "type": ty}).to_string();
+    assert_eq!(gateway.events(&[], event("sh.keptn.log.error")).await.status, 202);
+    let answer = gateway.events(&[], event("orders.delete")).await;
+    assert_refused(&answer, 422, "Nobody takes this event", "its stream is not known");
 }

@@ -1,6 +1,6 @@
 //! From rules as written to rules that run: patterns built, templates parsed, words checked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::Resolves;
@@ -58,10 +58,17 @@ impl Compiler<'_> {
             }
             None => "".into(),
         };
-        let webhook = raw.webhook.as_ref().and_then(|w| self.webhook(w, &name));
+        let mut webhook = raw.webhook.as_ref().and_then(|w| self.webhook(w, &name));
         let adapter = raw.adapter.as_ref().and_then(|a| self.adapter(a, &name));
         let lifts_only = raw.adapter.is_some() && raw.outcomes.is_none() && !raw.ignore && raw.on.is_empty();
         let rule = if lifts_only { None } else { self.matching(raw, name) };
+        if let Some(webhook) = &mut webhook
+            && let Some(Rule { action: Action::Decide(decide), .. }) = &rule
+        {
+            let templates = decide.says.iter().flat_map(Says::templates);
+            let written: BTreeSet<Path> = templates.flat_map(|(_, t)| t.written()).filter(Path::in_data).collect();
+            webhook.written = written.into_iter().collect();
+        }
         Compiled { rule, webhook, adapter }
     }
 
@@ -260,15 +267,18 @@ impl Compiler<'_> {
                 .add(raw.name.at, format!("webhook name {name:?} is not lower-case letters, digits and hyphens"));
             return None;
         }
-        let mut required = |texts: &[Text]| {
+        let mut fields = |texts: &[Text]| -> Vec<_> {
             let path = |t: &Text| Text { at: t.at, text: format!("data.{}", t.text) };
             texts.iter().filter_map(|t| Some((t.text.as_str().into(), self.path(&path(t))?))).collect()
         };
         Some(Webhook {
             name: name.as_str().into(),
             rule: rule.clone(),
-            failure: required(&raw.failure),
-            success: required(&raw.success),
+            failure: fields(&raw.failure),
+            success: fields(&raw.success),
+            text: fields(&raw.text),
+            lists: fields(&raw.lists),
+            written: Vec::new(),
             secret: raw.secret.as_ref().map(|(name, key)| SecretRef { name: name.text.clone(), key: key.text.clone() }),
         })
     }

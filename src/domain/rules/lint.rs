@@ -11,7 +11,6 @@ use super::path::{Path, View};
 use super::rivals::{Budget, Rivals};
 use super::rule::{Action, Rule, Says};
 use super::set::RuleSet;
-use super::template::Template;
 use crate::domain::event::Event;
 
 /// One doubt about one rule.
@@ -231,46 +230,4 @@ fn unknown_paths(rules: &RuleSet) -> Vec<Numbered> {
         }
     }
     findings
-}
-
-impl Says {
-    /// All templates with the field they fill.
-    fn templates(&self) -> impl Iterator<Item = (&'static str, &Template)> {
-        let Says {
-            resource_type,
-            resource_name,
-            resource_namespace,
-            namespace,
-            project,
-            stage,
-            service,
-            run,
-            at,
-            check,
-            issue_type,
-            severity,
-            title,
-            description,
-            links,
-            resolves: _,
-        } = self;
-        let fixed = [
-            ("scope.resourceType", Some(resource_type)),
-            ("scope.resourceName", Some(resource_name)),
-            ("scope.resourceNamespace", Some(resource_namespace)),
-            ("namespace", namespace.as_ref()),
-            ("project", project.as_ref()),
-            ("stage", stage.as_ref()),
-            ("service", service.as_ref()),
-            ("run", run.as_ref()),
-            ("at", at.as_ref()),
-            ("check", check.as_ref()),
-            ("issue.issueType", issue_type.as_ref()),
-            ("issue.severity", severity.as_ref()),
-            ("issue.title", title.as_ref()),
-            ("issue.description", description.as_ref()),
-        ];
-        let links = links.iter().flat_map(|(title, url)| [("issue.links title", title), ("issue.links url", url)]);
-        fixed.into_iter().filter_map(|(field, template)| Some((field, template?))).chain(links)
-    }
 }

@@ -21,7 +21,7 @@
 //! | `check`, `run`, `at` | templates; by default the rule's name, the event's id, the event's time |
 //! | `issue` | templates `issueType` (`pipeline`), `severity` (`major`, of warnings `minor`), `title`, `description`, `links: [{title, url}]` |
 //! | `resolves` | what a success closes: `check` (default) or `scope` |
-//! | `webhook` | `name`, `required: {failure, success}`, `hmac: {secretRef: {name, key}}` |
+//! | `webhook` | `name`, `required: {failure, success}`, `text` and `lists` (fields of that kind), `hmac: {secretRef: {name, key}}` |
 //! | `adapter` | `subject`, and templates `id`, `type`, `time`, `source` over a raw body as `data` |
 //!
 //! A condition is a path and a value: exact, a list (any of), a glob (`*`, `?`), `{not: …}`, `{exists: true}`. Paths are `type`,

@@ -10,14 +10,14 @@ use crate::domain::issue::Outcome;
 use crate::domain::keptn;
 
 /// A path such as `type`, `data.a.b`, `data["a-b"]`, `data.list[0]` or `keptn.task`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
     root: Root,
     steps: Box<[Step]>,
 }
 
 /// Where a path begins.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Root {
     Id,
     Source,
@@ -33,7 +33,7 @@ enum Root {
 }
 
 /// What `keptn.*` computes from the type of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Part {
     Kind,
     Task,
@@ -50,7 +50,7 @@ const PARTS: &[(&str, Part)] = &[
     ("phase", Part::Phase),
 ];
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Step {
     Key(Box<str>),
     Index(usize),

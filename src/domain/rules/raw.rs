@@ -89,6 +89,8 @@ pub struct RawWebhook {
     pub name: Text,
     pub failure: Vec<Text>,
     pub success: Vec<Text>,
+    pub text: Vec<Text>,
+    pub lists: Vec<Text>,
     pub secret: Option<(Text, Text)>,
 }
 
@@ -337,9 +339,10 @@ fn webhook(node: &Node, problems: &mut Problems) -> Option<RawWebhook> {
         success = required.texts("success", problems);
         required.finish(problems);
     }
+    let (text, lists) = (f.texts("text", problems), f.texts("lists", problems));
     let secret = f.get("hmac").and_then(|n| secret(n, problems));
     f.finish(problems);
-    Some(RawWebhook { name: name?, failure, success, secret })
+    Some(RawWebhook { name: name?, failure, success, text, lists, secret })
 }
 
 fn secret(node: &Node, problems: &mut Problems) -> Option<(Text, Text)> {

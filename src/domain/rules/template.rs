@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::engine::{Engine, Failure, cut};
 use super::expr::{Expr, Missing, Stop};
-use super::path::View;
+use super::path::{Path, View};
 
 /// A compiled template.
 #[derive(Clone, Debug)]
@@ -98,6 +98,22 @@ impl Template {
                 Ok(text)
             }
         }
+    }
+
+    /// The paths whose values it writes as they are, or as JSON where they are no text. What the engine runs may count and
+    /// join, and is left out.
+    pub fn written(&self) -> BTreeSet<Path> {
+        let mut paths = BTreeSet::new();
+        if let Form::Parts(parts) = &self.form {
+            for part in parts {
+                if let Part::Expr(expr) = part {
+                    expr.paths(&mut |path| {
+                        paths.insert(path.clone());
+                    });
+                }
+            }
+        }
+        paths
     }
 
     /// The paths it looks at, as written in rules.

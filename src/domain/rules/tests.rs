@@ -504,3 +504,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_webhook_says_which_fields_are_of_the_wrong_kind() {
+    let rules = r#"apiVersion: shipwatch.dev/v1
+kind: RuleSet
+metadata: {name: hooks}
+rules:
+  - name: nightly
+    webhook: {name: nightly, required: {failure: [job, found]}, text: [host], lists: [steps]}
+    match: {data.repository.private: "false"}
+    outcome: {failure: [{match: {type: '*.failure'}}]}
+    scope: {resourceType: job, resourceName: "{{ data.job }}", resourceNamespace: "{{ data.team.name }}"}
+    issue: {title: "{{ data.job }}", description: "{{ data.found | join(', ') }} {{ data.why }}"}
+"#;
+    let set = RuleSet::compile(&[("hooks.yaml", rules)]).unwrap();
+    let wrong = |body: serde_json::Value| set.webhooks()[0].wrong_kinds(&body);
+    let good = json!({"job": 7, "team": {"name": true}, "found": ["a", {"b": 1}], "host": "h", "steps": ["a"],
+        "repository": {"private": false}, "more": [1], "why": {"engine": "writes it"}});
+    assert_eq!(wrong(good), Vec::<String>::new());
+    assert_eq!(wrong(json!({"job": null, "host": null, "steps": null})), Vec::<String>::new());
+    let bad = json!({"job": {"a": 1}, "team": {"name": [1]}, "host": 7, "steps": ["a", 1]});
+    let want = [
+        "host is a number, not a string",
+        "steps[1] is a number, not a string",
+        "job is an object, not a string",
+        "team.name is an array, not a string",
+    ];
+    assert_eq!(wrong(bad), want);
+    assert_eq!(wrong(json!({"steps": "a"})), ["steps is a string, not a list of strings"]);
+}

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::path::{Path, View};
+use super::path::{Path, Seen, View};
+use crate::domain::event;
 
 /// `POST /api/v1/webhooks/<name>-failure` and `-success`.
 #[derive(Clone, Debug)]
@@ -15,6 +16,12 @@ pub struct Webhook {
     pub rule: Arc<str>,
     pub(super) failure: Vec<(Arc<str>, Path)>,
     pub(super) success: Vec<(Arc<str>, Path)>,
+    /// Fields that are text where they are given.
+    pub(super) text: Vec<(Arc<str>, Path)>,
+    /// Fields that are lists of text where they are given.
+    pub(super) lists: Vec<(Arc<str>, Path)>,
+    /// What the rule's templates write as it is.
+    pub(super) written: Vec<Path>,
     /// The secret that signs requests, where one is asked for.
     pub secret: Option<SecretRef>,
 }
@@ -58,6 +65,49 @@ impl Webhook {
     pub fn lacking_for_success(&self, body: &Value) -> Vec<&str> {
         lacking(&self.success, body)
     }
+
+    /// The fields of a body that are of the wrong kind, in words. What the rule declares as text or as a list is nothing
+    /// else, and what its templates write as it is may be a number or a boolean, but neither an object nor a list.
+    pub fn wrong_kinds(&self, body: &Value) -> Vec<String> {
+        let view = View::of_body("", body);
+        let json = |path: &Path| match view.get(path) {
+            Some(Seen::Json(value)) => Some(value),
+            Some(Seen::Text(_)) | None => None,
+        };
+        let mut wrong = Vec::new();
+        for (name, path) in &self.text {
+            wrong.extend(json(path).map(|value| format!("{name} is {}, not a string", event::kind(&value))));
+        }
+        for (name, path) in &self.lists {
+            wrong.extend(view.get(path).and_then(|seen| no_list(name, &seen)));
+        }
+        for path in &self.written {
+            if let Some(value) = json(path).filter(|value| value.is_object() || value.is_array()) {
+                let path = path.to_string();
+                let name = path.strip_prefix("data.").unwrap_or(&path);
+                let said = format!("{name} is {}, not a string", event::kind(&value));
+                if !wrong.contains(&said) {
+                    wrong.push(said);
+                }
+            }
+        }
+        wrong
+    }
+}
+
+/// What keeps a value from being a list of text.
+fn no_list(name: &str, seen: &Seen<'_>) -> Option<String> {
+    let is = match seen {
+        Seen::Text(_) => "a string",
+        Seen::Json(value) => match value.as_array() {
+            Some(items) => {
+                let (at, item) = items.iter().enumerate().find(|(_, item)| !item.is_string())?;
+                return Some(format!("{name}[{at}] is {}, not a string", event::kind(item)));
+            }
+            None => event::kind(value),
+        },
+    };
+    Some(format!("{name} is {is}, not a list of strings"))
 }
 
 fn lacking<'w>(required: &'w [(Arc<str>, Path)], body: &Value) -> Vec<&'w str> {

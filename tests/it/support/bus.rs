@@ -65,6 +65,19 @@ impl Bus {
         .await
     }
 
+    /// Publishes without a stream.
+    pub async fn publish_core(&self, subject: &'static str, body: &'static str) {
+        self.client.publish(subject, body.into()).await.unwrap();
+        self.client.flush().await.unwrap();
+    }
+
+    /// Hears everything on a subject, whether a stream has it or not.
+    pub async fn hear(&self, subject: &'static str) -> async_nats::Subscriber {
+        let heard = self.client.subscribe(subject).await.unwrap();
+        self.client.flush().await.unwrap();
+        heard
+    }
+
     /// Creates a stream as Keptn or an operator would have before Shipwatch comes.
     pub async fn create_stream(&self, name: &str, subjects: &[&str]) {
         let subjects = subjects.iter().map(|s| (*s).to_owned()).collect();
