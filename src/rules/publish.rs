@@ -30,13 +30,14 @@ pub async fn publish(bus: &Bus, set: &RuleSet) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether this is the set that the stream was given last.
+/// Where this set ends in the stream, if it is the one that the stream was given last.
 ///
 /// # Errors
 /// The stream cannot be asked.
-pub async fn is_last(bus: &Bus, stream: &str, set: &RuleSet) -> Result<bool, Error> {
+pub async fn where_last(bus: &Bus, stream: &str, set: &RuleSet) -> Result<Option<u64>, Error> {
     let last = bus.last_on(stream, loaded::TYPE).await?;
-    Ok(last.and_then(|m| part_of(&m)).is_some_and(|(_, part)| part.is_last() && part.hash == set.hash()))
+    let ends = |m: &Message| part_of(m).is_some_and(|(_, part)| part.is_last() && part.hash == set.hash());
+    Ok(last.filter(ends).map(|m| m.sequence))
 }
 
 /// The part of a set that a message is, with its event; none where it does not count.
