@@ -83,7 +83,7 @@ async fn make_first(bus: &Bus, stream: &str, given: &RuleSet, published: &mut bo
         return Ok(first);
     }
     if !*published {
-        publish(bus, given).await?;
+        publish(bus, stream, given).await?;
         *published = true;
     }
     // Somebody else may have been earlier; and where the stream sources another one, it takes a moment.

@@ -16,18 +16,26 @@ const AROUND: usize = 16 << 10;
 /// Fewer bytes of texts make no sense in a message, whatever the broker takes.
 const LEAST: usize = 1 << 10;
 
-/// Publishes a set, part after part; each is in the stream before the next is sent.
+/// Publishes a set into the stream that is read, part after part; each is in the stream before the next is sent.
 ///
 /// # Errors
 /// What the broker says. A part that stands alone does no harm.
-pub async fn publish(bus: &Bus, set: &RuleSet) -> Result<(), Error> {
-    let size = loaded::PART.min(bus.max_payload().saturating_sub(AROUND)).max(LEAST);
+pub async fn publish(bus: &Bus, stream: &str, set: &RuleSet) -> Result<(), Error> {
+    // An account that may not look at the stream may still publish there.
+    let most =
+        bus.largest_in(stream).await.ok().flatten().map_or(bus.max_payload(), |most| most.min(bus.max_payload()));
+    let size = size_for(most);
     let publisher = bus.publisher();
     for event in loaded::events(set, &Uuid::new_v4().to_string(), Time::from(chrono::Utc::now()), size) {
         let body = Bytes::from(event.to_value().to_string());
         publisher.publish(loaded::TYPE, &event.id, body).await?.await?;
     }
     Ok(())
+}
+
+/// Bytes of texts in a message of at most `most` bytes.
+fn size_for(most: usize) -> usize {
+    (most - AROUND.min(most / 2)).clamp(LEAST, loaded::PART)
 }
 
 /// Where this set ends in the stream, if it is the one that the stream was given last.
@@ -46,4 +54,15 @@ pub(super) fn part_of(message: &Message) -> Option<(Event, Part)> {
     let Reading { form, event: Ok(event), .. } = reading else { return None };
     let part = Part::read(&message.subject, form, &event)?.ok()?;
     Some((event, part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_as_small_as_the_broker_wants_them() {
+        let sizes = [8 << 20, 1 << 20, 64 << 10, 16 << 10, 4 << 10, 0].map(size_for);
+        assert_eq!(sizes, [512 << 10, 512 << 10, 48 << 10, 8 << 10, 2 << 10, 1 << 10]);
+    }
 }

@@ -194,7 +194,7 @@ impl Reloading {
             let why = format!("stream {:?} does not hold \"{}\"; start again to use them", self.stream, loaded::TYPE);
             return Err(Error::NoStream(why));
         }
-        publish(&self.bus, &want.set).await?;
+        publish(&self.bus, &self.stream, &want.set).await?;
         tracing::info!(rules = short, "the rules are in the stream; they hold for the events behind");
         Ok(true)
     }
@@ -205,7 +205,7 @@ impl Reloading {
             Ok(false) => {}
             Ok(true) => {
                 let set = self.in_force.borrow().set.clone();
-                match publish(&self.bus, &set).await {
+                match publish(&self.bus, &self.stream, &set).await {
                     Ok(()) => tracing::info!(
                         rules = set.short_hash(),
                         "the stream had lost the rules in force, they are there again"

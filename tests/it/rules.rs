@@ -432,6 +432,26 @@ async fn without_the_right_to_look_into_the_stream_rules_still_change() {
     assert_eq!(world.fold(failure("e2")).await["rule"], "ours");
 }
 
+#[tokio::test]
+async fn a_foreign_stream_of_small_messages_gets_the_rules_in_small_parts() {
+    let nats = Nats::start().await;
+    let bus = Bus::connect(&nats.url()).await;
+    let config = async_nats::jetstream::stream::Config {
+        name: "small".into(),
+        subjects: vec!["sh.keptn.>".into(), "dev.shipwatch.>".into()],
+        max_message_size: 64 << 10,
+        ..Default::default()
+    };
+    bus.jetstream.create_stream(config).await.unwrap();
+    let world = World::on(nats, Some("nats: {stream: small}\n")).await;
+    write(&world.folder("shipyard"), "team.yaml", &rule("ours"));
+    world.service().signal("-HUP");
+    world.service().logged(&["the rules have changed"]).await;
+    assert_eq!(world.fold(failure("e1")).await["rule"], "ours");
+    let parts = bus.read("small").await.into_iter().filter(|m| m.subject == TYPE).count();
+    assert!(parts >= 4, "two sets of two parts at least: {parts}");
+}
+
 const LUNCH: &str = "apiVersion: shipwatch.dev/v1
 kind: RuleSet
 metadata: {name: lunch}
