@@ -443,13 +443,18 @@ async fn a_foreign_stream_of_small_messages_gets_the_rules_in_small_parts() {
         ..Default::default()
     };
     bus.jetstream.create_stream(config).await.unwrap();
-    let world = World::on(nats, Some("nats: {stream: small}\n")).await;
+    let world = World::on(nats, Some("nats: {stream: small}\ngateway: {listen: '127.0.0.1:0'}\n")).await;
     write(&world.folder("shipyard"), "team.yaml", &rule("ours"));
     world.service().signal("-HUP");
     world.service().logged(&["the rules have changed"]).await;
     assert_eq!(world.fold(failure("e1")).await["rule"], "ours");
     let parts = bus.read("small").await.into_iter().filter(|m| m.subject == TYPE).count();
     assert!(parts >= 4, "two sets of two parts at least: {parts}");
+    // Waiting does not help what this stream will never take.
+    let event = failure("e2").data("log", "x".repeat(100 << 10));
+    let json = [("content-type", "application/cloudevents+json")];
+    let answer = world.service().gateway().await.events(&json, Value::from(event).to_string()).await;
+    assert_eq!(answer.status, 413, "{answer:?}");
 }
 
 const LUNCH: &str = "apiVersion: shipwatch.dev/v1

@@ -135,7 +135,7 @@ impl Subject {
     /// The plain words that it begins with: one, two and so on, with at least one word left.
     fn beginnings(&self) -> impl Iterator<Item = &str> {
         let ends = self.0.match_indices('.').map(|(at, _)| &self.0[..at]);
-        ends.take_while(|b| !b.rsplit('.').next().is_some_and(|word| word == "*"))
+        ends.take_while(|b| b.rsplit('.').next().is_none_or(|word| word != "*"))
     }
 
     fn word(&self, n: usize) -> Option<&str> {
