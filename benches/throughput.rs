@@ -150,7 +150,7 @@ async fn shipwatch(
     let mut stream = keptn_stream(js).await?;
     fill(js, n, make).await?;
     let data = dir.join(name);
-    let service = Service::start(broker, &data)?;
+    let mut service = Service::start(broker, &data)?;
     // From the first acknowledged group on: starting the process is not what is measured.
     let floor = async |stream: &stream::Stream| {
         stream.consumer_info("shipwatch").await.map(|i| i.ack_floor.stream_sequence).unwrap_or(0)
@@ -167,6 +167,7 @@ async fn shipwatch(
         if at >= n as u64 && answered && at >= last {
             break Instant::now();
         }
+        service.running()?;
         if Instant::now() > deadline {
             return Err(format!("not done after 300 s: acknowledged {at} of {last}").into());
         }
@@ -350,9 +351,19 @@ impl Service {
             .arg("--config")
             .arg(config)
             .env("RUST_LOG", "warn")
+            // Not in the repository: what is in its `shipyard` folder would be a team's rules here.
+            .current_dir(data.parent().ok_or("the data folder has no parent")?)
             .stdout(Stdio::null())
             .spawn()?;
         Ok(Service(child))
+    }
+
+    /// Ends the measurement where the service has ended.
+    fn running(&mut self) -> Result<()> {
+        match self.0.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(format!("the service has ended: {status}").into()),
+        }
     }
 
     fn peak_kilobytes(&self) -> Result<u64> {

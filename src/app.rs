@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ use crate::pipeline::{Pipeline, Progress, missed};
 use crate::query;
 use crate::rules::opening::opening;
 use crate::rules::reload::{Reloading, Source};
+use crate::rules::serving::Serving;
 use crate::store::{self, Store};
 
 /// Everything the service needs to know.
@@ -50,7 +51,7 @@ pub struct Config {
     pub rules: RuleSet,
     /// Where changed rules come from.
     pub rules_from: Source,
-    /// Told which rules are in force.
+    /// Told which rules the gateway answers by.
     pub rules_now: watch::Sender<RuleSet>,
     /// What decisions depend on besides.
     pub settings: Settings,
@@ -232,9 +233,6 @@ async fn work(
         let bus = bus::connect(&config.nats, "shipwatch", Patience::Wait).await?;
         readiness.not("looking for the stream");
         let attached = bus::attach(&bus, &wish, &known).await?;
-        if let Some(gateway) = &gateway {
-            gateway.connect(&bus).await?;
-        }
         Ok::<_, bus::Error>((bus, attached))
     };
     let (bus, attached) = tokio::select! {
@@ -251,7 +249,7 @@ async fn work(
     }
     readiness.not("looking for the rules in the stream");
     let kept = store.reader().rules()?;
-    let mut rules = tokio::select! {
+    let rules = tokio::select! {
         rules = opening(&bus, &from, kept, &config.rules) => rules,
         () = stop.cancelled() => return Ok(()),
     };
@@ -259,7 +257,15 @@ async fn work(
         stream = %attached.stream.name, folded = from.sequence, last = attached.last_sequence,
         rules = &**rules.current().short(), "reading the stream"
     );
-    rules.announce(config.rules_now.clone());
+    let in_force = rules.watch();
+    let refused = CancellationToken::new();
+    let serving = Serving {
+        in_force: in_force.clone(),
+        end_at_start: from.base + attached.last_sequence,
+        refused: refused.clone(),
+        to: config.rules_now.clone(),
+    };
+    tokio::spawn(serving.run());
 
     let outbox = Arc::new(owed(&store, &config.settings)?);
     let (due, to_publish) = mpsc::channel(DUE);
@@ -287,17 +293,34 @@ async fn work(
         duplicate_window: attached.duplicate_window,
         folded: progress.folded.clone(),
     };
-    let catching_up =
-        tokio::spawn(caught_up(bus.clone(), config.clone(), end_at_start, progress, attached.stream.name.clone()));
+    let catching_up = tokio::spawn(caught_up(
+        bus.clone(),
+        config.clone(),
+        end_at_start,
+        progress.clone(),
+        attached.stream.name.clone(),
+    ));
+    let (trying, tried) = oneshot::channel();
     let reloading = Reloading {
         bus: bus.clone(),
         stream: attached.stream.name,
         wish,
         source: config.rules_from.clone(),
         given: config.rules.clone(),
+        folded: progress.folded.clone(),
+        in_force,
+        refused,
+        tried: Some(trying),
         said: attached.notes.into_iter().collect(),
     };
     let reloading = tokio::spawn(reloading.run(stop.clone()));
+    if let Some(gateway) = &gateway {
+        // What it takes comes behind the rules that it answers by.
+        tokio::select! {
+            _ = tried => gateway.connect(&bus).await?,
+            () = stop.cancelled() => {}
+        }
+    }
     let gave_up = CancellationToken::new();
     let publishing = tokio::spawn(publish::run(outbox, bus.publisher(), target, to_publish, gave_up.clone()));
     // Counted from the request to stop: a fold that waits for a publisher that cannot publish is let go as well.

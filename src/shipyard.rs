@@ -39,10 +39,28 @@ impl RuleFiles {
     ///
     /// Links are followed, since a mounted ConfigMap consists of them. Hidden files and folders inside are passed over.
     pub fn read(shipyard: &Path) -> RuleFiles {
+        RuleFiles::read_folder(shipyard, false)
+    }
+
+    /// As [`RuleFiles::read`], but the folder has been there and has to be there still: one that vanished, with a mount or by
+    /// mistake, is a problem.
+    pub fn read_again(shipyard: &Path) -> RuleFiles {
+        RuleFiles::read_folder(shipyard, true)
+    }
+
+    fn read_folder(shipyard: &Path, needed: bool) -> RuleFiles {
         let mut read = RuleFiles::default();
         let names = match names(&shipyard.join(RULES)) {
             Ok(names) => names,
-            Err(e) if e.kind() == ErrorKind::NotFound => return read,
+            Err(e) if e.kind() == ErrorKind::NotFound && !needed => return read,
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                let folder = shipyard.join(RULES);
+                read.problem(
+                    RULES.into(),
+                    format!("folder {} is gone; an empty one means no rules of your own", folder.display()),
+                );
+                return read;
+            }
             Err(e) => {
                 read.problem(RULES.into(), format!("folder cannot be read: {e}"));
                 return read;
@@ -196,6 +214,8 @@ mod tests {
             let read = RuleFiles::read(shipyard);
             assert_eq!(read, RuleFiles::default());
             assert_eq!(read.compile(), Ok(RuleSet::builtin()));
+            let again = said(&RuleFiles::read_again(shipyard));
+            assert!(again[0].starts_with("rules: folder ") && again[0].contains("is gone"), "{again:?}");
         }
     }
 

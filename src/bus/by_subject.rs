@@ -53,6 +53,15 @@ impl Bus {
         Ok(names?.streams.is_some_and(|streams| !streams.is_empty()))
     }
 
+    /// The largest message that this stream takes, where it has a limit of its own.
+    ///
+    /// # Errors
+    /// The broker cannot be asked.
+    pub async fn largest_in(&self, stream: &str) -> Result<Option<usize>, Error> {
+        let most = stream::still(self, stream).await?.config.max_message_size;
+        Ok(usize::try_from(most).ok().filter(|most| *most > 0))
+    }
+
     /// Sees to it that the stream being read holds the subjects wished for: one of our own is widened, of another one is said
     /// what it lacks.
     ///

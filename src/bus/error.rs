@@ -65,7 +65,7 @@ pub enum Error {
     /// No stream takes the subject of a publish.
     #[error("no stream takes the subject {0:?}")]
     NoStreamFor(String),
-    /// A message is larger than the broker takes.
+    /// A message is larger than the broker or the stream takes.
     #[error("message for {subject:?} is larger than the broker takes: {why}")]
     TooLarge {
         /// Its subject.

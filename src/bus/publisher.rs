@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
@@ -147,12 +148,20 @@ impl IntoFuture for Receipt {
 
 fn failed(subject: &str, error: &PublishError) -> Error {
     let what = || format!("a publish on {subject:?}");
+    let too_large = || Error::TooLarge { subject: subject.to_owned(), why: error.to_string() };
     match error.kind() {
+        _ if code(error) == Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM) => too_large(),
         PublishErrorKind::StreamNotFound => Error::NoStreamFor(subject.to_owned()),
-        PublishErrorKind::MaxPayloadExceeded => Error::TooLarge { subject: subject.to_owned(), why: error.to_string() },
+        PublishErrorKind::MaxPayloadExceeded => too_large(),
         PublishErrorKind::TimedOut => Error::TimedOut { what: what() },
         _ => Error::Broker { what: what(), why: error.to_string() },
     }
+}
+
+/// The code of the stream's refusal, where it is one.
+fn code(error: &PublishError) -> Option<ErrorCode> {
+    let refusal = std::error::Error::source(error)?.downcast_ref::<async_nats::jetstream::Error>()?;
+    Some(refusal.error_code())
 }
 
 #[cfg(test)]

@@ -127,7 +127,8 @@ impl Fold {
             .context("what could not be stored is not acknowledged, and is read again after the next start")?;
         metrics::commit(size, started.elapsed());
         crash::point("after-commit");
-        self.progress.folded.store(sequence, Ordering::Relaxed);
+        // Whoever sees this sees the rules of that place as well.
+        self.progress.folded.store(sequence, Ordering::Release);
         metrics::lag(self.progress.lag.load(Ordering::Relaxed));
         if self.live {
             feedback::ask(&self.asked, asked);

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
-use super::RulesInForce;
+use super::{InForce, RulesInForce};
 use crate::domain::decide::{Decided, Judge};
 use crate::domain::decision::Fate;
 use crate::domain::event::Event;
@@ -22,7 +22,7 @@ pub struct RuleBook {
     current: RulesInForce,
     earlier: HashMap<Arc<str>, Earlier>,
     unstored: Option<RuleTexts>,
-    told: Option<watch::Sender<RuleSet>>,
+    told: watch::Sender<InForce>,
 }
 
 /// A set that was in force. Compiled when somebody asks, which is seldom.
@@ -50,13 +50,15 @@ impl RuleBook {
                 return None;
             }
         };
-        Some(RuleBook { current, earlier: earlier(kept), unstored: None, told: None })
+        let told = watch::Sender::new(InForce { set: current.set().clone(), since: newest.from });
+        Some(RuleBook { current, earlier: earlier(kept), unstored: None, told })
     }
 
     /// Begins with a set that holds behind `from`; the next commit stores it.
     pub fn begin(set: RuleSet, from: Position, kept: Vec<RuleTexts>) -> RuleBook {
         let unstored = Some(RuleTexts::of(&set, from));
-        RuleBook { current: RulesInForce::new(set), earlier: earlier(kept), unstored, told: None }
+        let told = watch::Sender::new(InForce { set: set.clone(), since: from });
+        RuleBook { current: RulesInForce::new(set), earlier: earlier(kept), unstored, told }
     }
 
     /// The set in force.
@@ -64,10 +66,9 @@ impl RuleBook {
         &self.current
     }
 
-    /// Tells which set is in force, now and whenever it changes.
-    pub fn announce(&mut self, to: watch::Sender<RuleSet>) {
-        to.send_replace(self.current.set().clone());
-        self.told = Some(to);
+    /// Which set is in force, now and whenever it changes.
+    pub fn watch(&self) -> watch::Receiver<InForce> {
+        self.told.subscribe()
     }
 
     /// A set that the store does not have yet.
@@ -101,9 +102,7 @@ impl RuleBook {
             Ok(set) => {
                 tracing::info!(rules = set.short_hash(), before = &**self.current.short(), %position, "the rules have changed");
                 let texts = RuleTexts::of(&set, position);
-                if let Some(told) = &self.told {
-                    told.send_replace(set.clone());
-                }
+                self.told.send_replace(InForce { set: set.clone(), since: position });
                 let before = std::mem::replace(&mut self.current, RulesInForce::new(set));
                 let old = RuleTexts::of(before.set(), position);
                 self.earlier.insert(

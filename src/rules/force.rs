@@ -3,7 +3,17 @@
 use std::sync::Arc;
 
 use crate::domain::event::Event;
+use crate::domain::ids::Position;
 use crate::domain::rules::{RuleSet, Subject, Verdict};
+
+/// The fold's word about its rules. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The set.
+    pub set: RuleSet,
+    /// It holds for the events behind this position.
+    pub since: Position,
+}
 
 /// One rule set. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -10,11 +10,12 @@ pub mod opening;
 pub mod publish;
 pub mod reading;
 pub mod reload;
+pub mod serving;
 
 use std::path::Path;
 
 pub use book::RuleBook;
-pub use force::RulesInForce;
+pub use force::{InForce, RulesInForce};
 
 use crate::domain::rules::RuleSet;
 use crate::shipyard::{RuleFiles, WrongRules};
@@ -25,4 +26,12 @@ use crate::shipyard::{RuleFiles, WrongRules};
 /// Every mistake of every file.
 pub fn load(shipyard_dir: &Path) -> Result<RuleSet, WrongRules> {
     RuleFiles::read(shipyard_dir).compile()
+}
+
+/// The same where rules came from the folder before: it has to be there still.
+///
+/// # Errors
+/// Every mistake of every file, and a folder that is gone.
+pub fn load_again(shipyard_dir: &Path) -> Result<RuleSet, WrongRules> {
+    RuleFiles::read_again(shipyard_dir).compile()
 }

@@ -83,7 +83,7 @@ async fn make_first(bus: &Bus, stream: &str, given: &RuleSet, published: &mut bo
         return Ok(first);
     }
     if !*published {
-        publish(bus, given).await?;
+        publish(bus, stream, given).await?;
         *published = true;
     }
     // Somebody else may have been earlier; and where the stream sources another one, it takes a moment.
@@ -92,6 +92,26 @@ async fn make_first(bus: &Bus, stream: &str, given: &RuleSet, published: &mut bo
 
 /// The first set in a stream that this version can use.
 async fn first(bus: &Bus, stream: &str) -> Result<Option<RuleSet>, Error> {
+    first_of_which(bus, stream, |hash, whole, sequence| {
+        loaded::compile(whole).map_err(|problems| refused(hash, Position::new(sequence, 0), &problems)).ok()
+    })
+    .await
+}
+
+/// Whether a stream has a whole set.
+///
+/// # Errors
+/// The stream cannot be asked.
+pub(super) async fn has_any(bus: &Bus, stream: &str) -> Result<bool, Error> {
+    Ok(first_of_which(bus, stream, |_, _, _| Some(())).await?.is_some())
+}
+
+/// What is made of the first whole set in a stream of which something can be made: of its hash, its parts, and where it ends.
+async fn first_of_which<T>(
+    bus: &Bus,
+    stream: &str,
+    make: impl Fn(&str, &[Part], u64) -> Option<T>,
+) -> Result<Option<T>, Error> {
     let mut parts: HashMap<String, Part> = HashMap::new();
     let mut from = 1;
     while let Some(message) = bus.next_on(stream, loaded::TYPE, from).await? {
@@ -100,9 +120,8 @@ async fn first(bus: &Bus, stream: &str) -> Result<Option<RuleSet>, Error> {
         parts.insert(event.id, part.clone());
         let find = |id: &str| Ok::<_, std::convert::Infallible>(parts.get(id).cloned());
         let Ok(Some(whole)) = part.gather(find) else { continue };
-        match loaded::compile(&whole) {
-            Ok(set) => return Ok(Some(set)),
-            Err(problems) => refused(&part.hash, Position::new(message.sequence, 0), &problems),
+        if let Some(made) = make(&part.hash, &whole, message.sequence) {
+            return Ok(Some(made));
         }
     }
     Ok(None)

@@ -193,6 +193,39 @@ async fn a_broken_new_version_leaves_the_old_one_running() {
 }
 
 #[tokio::test]
+async fn a_folder_that_vanishes_leaves_its_rules_in_force() {
+    let world = world_with(&rule("ours")).await;
+    std::fs::rename(world.folder("shipyard"), world.folder("gone")).unwrap();
+    world.service().logged(&["error", "shipyard/rules", "is gone"]).await;
+    assert_eq!(world.service().metric("shipwatch_reload_failures_total").await, 1.0);
+    assert_eq!(world.fold(failure("e1")).await["rule"], "ours");
+    // An empty folder is no mistake.
+    std::fs::create_dir_all(world.folder("shipyard/rules")).unwrap();
+    world.service().signal("-HUP");
+    assert_eq!(loaded_sets(&world, 3).await[2], RuleSet::builtin().hash());
+}
+
+#[tokio::test]
+async fn a_set_that_a_purge_took_in_part_or_whole_is_published_again() {
+    let long = "# a remark\n".repeat(60_000);
+    let world = world_with(&format!("{}{long}", rule("large"))).await;
+    let stream = world.bus.jetstream.get_stream("shipwatch").await.unwrap();
+    let hash = loaded_sets(&world, 3).await.pop().unwrap();
+    for keep in [1, 0] {
+        let all = world.bus.read("shipwatch").await;
+        let parts = all.iter().filter(|m| m.subject == TYPE).count() as u64;
+        assert!(parts >= 2, "the set has two parts");
+        stream.purge().filter(TYPE).keep(keep).await.unwrap();
+        world.service().signal("-HUP");
+        let hashes = loaded_sets(&world, keep as usize + 2).await;
+        assert!(hashes.iter().all(|h| *h == hash), "{hashes:?}");
+    }
+    let event = world.fold(failure("e1")).await;
+    let other = world.second("fresh").await;
+    assert_eq!(other.folded("e1").await["ruleSet"], event["ruleSet"]);
+}
+
+#[tokio::test]
 async fn a_service_does_not_start_with_broken_rules() {
     let dir = tempfile::TempDir::new().unwrap();
     write(&dir.path().join("shipyard"), "a.yaml", &rule("a").replace("kind: RuleSet", "kind: RulesSet"));
@@ -399,6 +432,31 @@ async fn without_the_right_to_look_into_the_stream_rules_still_change() {
     assert_eq!(world.fold(failure("e2")).await["rule"], "ours");
 }
 
+#[tokio::test]
+async fn a_foreign_stream_of_small_messages_gets_the_rules_in_small_parts() {
+    let nats = Nats::start().await;
+    let bus = Bus::connect(&nats.url()).await;
+    let config = async_nats::jetstream::stream::Config {
+        name: "small".into(),
+        subjects: vec!["sh.keptn.>".into(), "dev.shipwatch.>".into()],
+        max_message_size: 64 << 10,
+        ..Default::default()
+    };
+    bus.jetstream.create_stream(config).await.unwrap();
+    let world = World::on(nats, Some("nats: {stream: small}\ngateway: {listen: '127.0.0.1:0'}\n")).await;
+    write(&world.folder("shipyard"), "team.yaml", &rule("ours"));
+    world.service().signal("-HUP");
+    world.service().logged(&["the rules have changed"]).await;
+    assert_eq!(world.fold(failure("e1")).await["rule"], "ours");
+    let parts = bus.read("small").await.into_iter().filter(|m| m.subject == TYPE).count();
+    assert!(parts >= 4, "two sets of two parts at least: {parts}");
+    // Waiting does not help what this stream will never take.
+    let event = failure("e2").data("log", "x".repeat(100 << 10));
+    let json = [("content-type", "application/cloudevents+json")];
+    let answer = world.service().gateway().await.events(&json, Value::from(event).to_string()).await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+}
+
 const LUNCH: &str = "apiVersion: shipwatch.dev/v1
 kind: RuleSet
 metadata: {name: lunch}
@@ -434,12 +492,52 @@ async fn a_webhook_of_reloaded_rules_is_served() {
     })
     .await;
     assert_eq!((answer.status, &answer.json["issue"]["title"]), (200, &json!("No soup")), "{answer:?}");
-    alone.signal("-HUP");
+    // Nobody told this one; it looks by itself.
     eventually("the webhook is served there as well", async || {
         (other.hook("lunch-success", &body).await.status == 200).then_some(())
     })
     .await;
     assert_eq!(world.only_issue("").await["state"], "RESOLVED");
+}
+
+#[tokio::test]
+async fn a_webhook_is_served_while_the_fold_is_still_among_older_rules() {
+    let world = World::with_config("gateway: {listen: '127.0.0.1:0'}\n").await;
+    for n in 0..500 {
+        world.bus.publish(failure(&format!("e{n}"))).await;
+    }
+    let other = world.folder("other");
+    write(&other, "lunch.yaml", LUNCH);
+    let mut command = world.command("fresh");
+    command.args(["--durable", "fresh", "--shipyard-dir"]).arg(&other);
+    let fresh = Shipwatch::start(command);
+    let gateway = fresh.gateway().await;
+    let body = json!({"dish": "soup", "namespace": "canteen"});
+    let answer = eventually("the gateway has its broker", async || {
+        let answer = gateway.hook("lunch-failure", &body).await;
+        (answer.status != 503).then_some(answer)
+    })
+    .await;
+    assert!(matches!(answer.status, 200 | 202), "{answer:?}");
+    eventually("nothing taken is lost", async || {
+        let issues = world.service().all("/api/v1/issues?resourceType=dish").await;
+        (!issues.is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_set_published_twice_does_not_pass_for_the_one_in_force() {
+    let world = world_with(&rule("two")).await;
+    let again = world.bus.read("shipwatch").await.into_iter().rfind(|m| m.subject == TYPE).unwrap();
+    write(&world.folder("shipyard"), "team.yaml", &rule("three"));
+    loaded_sets(&world, 3).await;
+    world.bus.publish_json(TYPE, &again.json).await;
+    assert_eq!(world.fold(failure("e1")).await["rule"], "three");
+    write(&world.folder("shipyard"), "team.yaml", &rule("two"));
+    loaded_sets(&world, 5).await;
+    assert_eq!(world.fold(failure("e2")).await["rule"], "two");
+    assert_a_fresh_fold_with_other_rules_is_equal(&world).await;
 }
 
 #[tokio::test]

@@ -60,7 +60,11 @@ impl Compiler<'_> {
         };
         let mut webhook = raw.webhook.as_ref().and_then(|w| self.webhook(w, &name));
         let adapter = raw.adapter.as_ref().and_then(|a| self.adapter(a, &name));
-        let lifts_only = raw.adapter.is_some() && raw.outcomes.is_none() && !raw.ignore && raw.on.is_empty();
+        let lifts_only = raw.adapter.is_some()
+            && raw.webhook.is_none()
+            && raw.outcomes.is_none()
+            && !raw.ignore
+            && raw.on.is_empty();
         let rule = if lifts_only { None } else { self.matching(raw, name) };
         if let Some(webhook) = &mut webhook
             && let Some(Rule { action: Action::Decide(decide), .. }) = &rule
@@ -84,11 +88,29 @@ impl Compiler<'_> {
                 None => self.problems.add(raw.at, "rule has no \"on\": which event types it is about"),
             }
         }
+        if let Some(hook) = raw.webhook.as_ref().filter(|_| on.len() == raw.on.len()) {
+            self.covered(&hook.name, &on);
+        }
         let conditions = self.conditions(&raw.matches);
         let require = raw.require.iter().filter_map(|t| self.path(t)).collect();
         let (file, at) = (self.file.clone(), raw.at);
         let action = if raw.ignore { self.ignoring(&raw) } else { self.deciding(raw) }?;
         Some(Rule { name, file, at, on, conditions, require, action })
+    }
+
+    /// What a webhook takes has to come to its rule; else a failure would be taken with a 200 and lost.
+    fn covered(&mut self, hook: &Text, on: &[Subject]) {
+        let prefix = format!("dev.shipwatch.webhook.{}", hook.text);
+        let lost: Vec<String> = ["failure", "success"]
+            .map(|end| format!("{prefix}.{end}"))
+            .into_iter()
+            .filter(|ty| !on.iter().any(|pattern| pattern.matches(ty)))
+            .collect();
+        if !lost.is_empty() {
+            let message =
+                format!("webhook {:?}: \"on\" does not cover {}, which would be lost", hook.text, lost.join(" and "));
+            self.problems.suggest(hook.at, message, format!("add {prefix}.* to on, or leave on out"));
+        }
     }
 
     fn ignoring(&mut self, raw: &RawRule) -> Option<Action> {

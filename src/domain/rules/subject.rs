@@ -1,7 +1,7 @@
 //! Patterns over dotted words as NATS has them: `*` is one word, `>` is the rest.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A pattern that event types or subjects are tried against.
@@ -115,14 +115,27 @@ impl Subject {
         Subject(words.join(".").into())
     }
 
-    /// The patterns of which none overlaps another, as a stream needs them: covered ones go, crossing ones merge.
+    /// The patterns of which none overlaps another, as a stream needs them: covered ones go, crossing ones merge, and of very
+    /// many some become one over all that begin alike.
     pub fn disjoint(mut all: Vec<Subject>) -> Vec<Subject> {
         all.sort();
         all.dedup();
-        let mut kept = Vec::with_capacity(all.len());
-        disjoint_into(all, &mut kept);
-        kept.sort();
-        kept
+        loop {
+            let mut kept = Vec::with_capacity(all.len());
+            disjoint_into(all, &mut kept);
+            kept.sort();
+            match covered(&kept) {
+                // A pattern that covers many may cross others.
+                Some(fewer) => all = fewer,
+                None => return kept,
+            }
+        }
+    }
+
+    /// The plain words that it begins with: one, two and so on, with at least one word left.
+    fn beginnings(&self) -> impl Iterator<Item = &str> {
+        let ends = self.0.match_indices('.').map(|(at, _)| &self.0[..at]);
+        ends.take_while(|b| b.rsplit('.').next().is_none_or(|word| word != "*"))
     }
 
     fn word(&self, n: usize) -> Option<&str> {
@@ -166,6 +179,43 @@ fn dividing_place(all: &[Subject]) -> Option<usize> {
         }
     }
     None
+}
+
+/// So many subjects of one stream are no burden for the broker; of thousands it compares each with each.
+const MOST_OF_STREAM: usize = 300;
+
+/// Fewer patterns in place of too many: those that begin with the same words become one. None where they are few enough, or
+/// no two begin alike. Of the beginnings that would do the longest is taken, since it takes in the least besides.
+fn covered(all: &[Subject]) -> Option<Vec<Subject>> {
+    let excess = all.len().checked_sub(MOST_OF_STREAM).filter(|n| *n > 0)?;
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for subject in all {
+        subject.beginnings().for_each(|b| *counts.entry(b).or_default() += 1);
+    }
+    let words = |b: &str| b.matches('.').count();
+    let enough = counts.iter().filter(|(_, n)| **n > excess).max_by_key(|(b, n)| (words(b), **n));
+    let chosen: BTreeSet<&str> = match enough {
+        Some((beginning, _)) => [*beginning].into(),
+        // Several are needed: first words, as those of most patterns, until one more is enough.
+        None => {
+            let mut first: Vec<(&str, usize)> = counts.into_iter().filter(|(b, n)| words(b) == 0 && *n > 1).collect();
+            first.sort_by_key(|(b, n)| (Reverse(*n), *b));
+            let mut left = excess;
+            let needed = first.into_iter().take_while(|(_, n)| {
+                let needed = *n <= left;
+                left = left.saturating_sub(n - 1);
+                needed
+            });
+            needed.map(|(b, _)| b).collect()
+        }
+    };
+    if chosen.is_empty() {
+        return None;
+    }
+    let in_chosen = |s: &&Subject| s.beginnings().any(|b| chosen.contains(b));
+    let mut fewer: Vec<Subject> = all.iter().filter(|s| !in_chosen(s)).cloned().collect();
+    fewer.extend(chosen.iter().map(|b| Subject(format!("{b}.>").into())));
+    Some(fewer)
 }
 
 /// What patterns of several words begin with, and whatever follows.
@@ -250,7 +300,22 @@ mod tests {
     #[test]
     fn thousands_of_subjects_are_divided_or_covered_by_one() {
         let many = |form: fn(usize) -> String| (0..20_000).map(form).map(|s| subject(&s)).collect::<Vec<_>>();
-        assert_eq!(Subject::disjoint(many(|n| format!("a.*.b{n}.>"))).len(), 20_000);
+        assert_eq!(Subject::disjoint(many(|n| format!("a.*.b{n}.>"))), [subject("a.>")]);
+        let mut teams = many(|n| format!("acme.team.big{n}.done"));
+        teams.extend([subject("acme.other.x"), subject("acme.*.y"), subject("sh.keptn.>")]);
+        let some: Vec<_> = (0..200).map(|n| subject(&format!("x.y{n}"))).collect();
+        teams.extend(some.clone());
+        let words = Subject::disjoint(teams);
+        // What crosses the wide one is taken in; all else stays as narrow as it was.
+        assert_eq!(words.len(), 202, "{words:?}");
+        assert!(some.iter().all(|s| words.contains(s)) && words.contains(&subject("acme.*.>")));
+        let pairs = many(|n| format!("x{}.y{}", n / 2, n % 2));
+        assert_eq!(Subject::disjoint(pairs).len(), 10_000);
+        let mut two = many(|n| format!("a.b.c{n}"));
+        two.extend(many(|n| format!("d.e.f{n}")).drain(..10_000));
+        assert_eq!(Subject::disjoint(two), [subject("a.>"), subject("d.e.>")]);
+        let alone = many(|n| format!("x{n}.done"));
+        assert_eq!(Subject::disjoint(alone.clone()).len(), alone.len(), "nothing but everything covers these");
         let mut covered = many(|n| format!("a.b.c.d{n}"));
         covered.extend([subject("a.b.>"), subject("b")]);
         assert_eq!(Subject::disjoint(covered), [subject("a.b.>"), subject("b")]);

@@ -205,6 +205,21 @@ fn words_and_templates_are_checked_when_loaded() {
             "absence is {exists: false}",
         ),
         (&file("  - {name: x, webhook: {name: \"Big Name\"}, ignore: true, reason: r}\n"), "webhook name"),
+        (
+            &file("  - {name: x, webhook: {name: nc}, on: [acme.x], ignore: true, reason: r}\n"),
+            "t.yaml:5:31: webhook \"nc\": \"on\" does not cover dev.shipwatch.webhook.nc.failure and dev.shipwatch.webhook.nc.success, \
+             which would be lost (add dev.shipwatch.webhook.nc.* to on, or leave on out)",
+        ),
+        (
+            &file(
+                "  - {name: x, webhook: {name: nc}, on: [acme.x, dev.shipwatch.webhook.nc.failure], ignore: true, reason: r}\n",
+            ),
+            "does not cover dev.shipwatch.webhook.nc.success, which",
+        ),
+        (
+            &file("  - {name: x, webhook: {name: nc}, adapter: {subject: a.b, id: i, type: t}}\n"),
+            "neither \"outcome\" nor \"ignore\"",
+        ),
     ] {
         let found = problems(text);
         assert!(found.iter().any(|p| p.contains(part)), "{part}: {found:?}");
