@@ -46,7 +46,7 @@ impl Stream {
             Ok(end) => end,
             Err(error) => return Err((doubted, error)),
         };
-        while self.folded.load(Ordering::Relaxed) < end {
+        while self.folded.load(Ordering::Acquire) < end {
             tokio::time::sleep(LOOK).await;
         }
         Ok(doubted)

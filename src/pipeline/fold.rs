@@ -127,8 +127,6 @@ impl Fold {
             .context("what could not be stored is not acknowledged, and is read again after the next start")?;
         metrics::commit(size, started.elapsed());
         crash::point("after-commit");
-        // Whoever sees this sees the rules of that place as well.
-        self.progress.folded.store(sequence, Ordering::Release);
         metrics::lag(self.progress.lag.load(Ordering::Relaxed));
         if self.live {
             feedback::ask(&self.asked, asked);
@@ -205,6 +203,9 @@ impl Fold {
         for seen in own {
             self.outbox.settle(seen);
         }
+        // Only now: who waits for a sequence takes it that what came back up to there is struck off, and that the rules which
+        // came with it hold.
+        self.progress.folded.store(sequence, Ordering::Release);
         metrics::outbox_depth(self.outbox.depth());
         if self.live && !due.is_empty() {
             let _ = self.due.blocking_send(due);
