@@ -39,13 +39,11 @@ mod condition;
 mod engine;
 mod explain;
 mod expr;
-pub(crate) mod fields;
 mod glob;
 mod index;
 mod lint;
 mod names;
 mod path;
-pub(crate) mod problem;
 mod proof;
 mod raw;
 mod rivals;
@@ -54,12 +52,11 @@ mod set;
 mod subject;
 mod template;
 mod webhook;
-pub(crate) mod yaml;
 
+pub use super::yaml::problem::{At, Problem};
 pub use adapter::Adapter;
 pub use explain::{Checked, Entry, Explanation, Said, Told, Tried};
 pub use lint::{Finding, FindingKind, lint};
-pub use problem::{At, Problem};
 pub use proof::{TestOutcome, run_tests};
 pub use set::{Listed, RuleSet};
 pub use subject::Subject;
@@ -70,6 +67,7 @@ use std::sync::Arc;
 
 use super::issue::{Key, Link, Outcome, Severity};
 use super::time::Time;
+use super::yaml::{self, fields, problem};
 
 /// What a rule made of one event.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::problem::{At, Problems};
-use super::yaml::{Key, Kind, Node};
+use super::{Key, Kind, Node};
 
 /// Text with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]

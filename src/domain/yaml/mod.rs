@@ -1,6 +1,9 @@
 //! YAML as a tree that knows where each value stands, so that one pass can report every mistake of a file.
 //!
-//! Deserialising straight into structs would stop at the first unknown key.
+//! Deserialising straight into structs would stop at the first unknown key. All files that a team writes are read through here.
+
+pub mod fields;
+pub mod problem;
 
 use std::fmt;
 
@@ -9,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Spanned};
 
-use super::problem::{At, Problems};
+use problem::{At, Problems};
 
 /// One value of a YAML file.
 #[derive(Clone, Debug)]
