@@ -4,6 +4,7 @@ pub mod decide;
 pub mod decision;
 pub mod event;
 pub mod feedback;
+pub mod gotemplate;
 pub mod ids;
 pub mod issue;
 pub mod keptn;
