@@ -16,4 +16,5 @@ pub mod rules;
 pub mod stream;
 pub mod text;
 pub mod time;
+pub mod webhooks;
 pub mod yaml;

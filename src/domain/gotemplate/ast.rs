@@ -133,22 +133,35 @@ pub enum Base {
     Call(Func),
 }
 
-/// The first character that is written, other than white space; none where an event decides.
-pub fn first_char(nodes: &[Node]) -> Option<char> {
+/// The fixed text that is written first, without white space before it; of alternatives the first.
+pub fn lead(nodes: &[Node]) -> &str {
     for node in nodes {
-        match node {
-            Node::Set { .. } => {}
-            Node::Text(text) => match text.trim_start().chars().next() {
-                Some(c) => return Some(c),
-                None => continue,
-            },
-            Node::Print { .. } => return None,
-            Node::If { branches, .. } => return branches.first().and_then(|branch| first_char(&branch.body)),
-            Node::With { branch, .. } => return first_char(&branch.body),
-            Node::Range { body, .. } => return first_char(body),
+        let found = match node {
+            Node::Set { .. } => "",
+            Node::Text(text) => text.trim_start(),
+            Node::Print { .. } => return "",
+            Node::If { branches, .. } => branches.first().map_or("", |branch| lead(&branch.body)),
+            Node::With { branch, .. } => lead(&branch.body),
+            Node::Range { body, .. } => lead(body),
+        };
+        // White space alone and assignments come before the beginning; what a block writes is its own matter.
+        if !found.is_empty() || !matches!(node, Node::Set { .. } | Node::Text(_)) {
+            return found;
         }
     }
-    None
+    ""
+}
+
+/// Whether every pipeline is without anything of the event.
+pub fn is_trusted(nodes: &[Node]) -> bool {
+    let branch = |branch: &Branch| branch.condition.trusted && is_trusted(&branch.body);
+    nodes.iter().all(|node| match node {
+        Node::Text(_) => true,
+        Node::Print { pipeline, .. } | Node::Set { pipeline, .. } => pipeline.trusted,
+        Node::If { branches, otherwise } => branches.iter().all(branch) && is_trusted(otherwise),
+        Node::With { branch: with, otherwise } => branch(with) && is_trusted(otherwise),
+        Node::Range { over, body, otherwise, .. } => over.trusted && is_trusted(body) && is_trusted(otherwise),
+    })
 }
 
 /// Whether any text of the template is such.

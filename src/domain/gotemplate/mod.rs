@@ -125,9 +125,19 @@ impl Template {
         &self.parsed.named
     }
 
-    /// The first character that it writes, other than white space; none where an event decides.
-    pub fn begins_with(&self) -> Option<char> {
-        ast::first_char(&self.parsed.nodes)
+    /// The kind of place it is for.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The fixed text that its output begins with, without white space before it; of alternatives the first.
+    pub fn lead(&self) -> &str {
+        ast::lead(&self.parsed.nodes)
+    }
+
+    /// Whether nothing of an event is in its output: no more than its own text, `.env`, `.secret` and `.callback`.
+    pub fn is_trusted(&self) -> bool {
+        ast::is_trusted(&self.parsed.nodes)
     }
 
     /// The text for a root, at most `limit` bytes.
