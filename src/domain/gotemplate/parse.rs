@@ -23,14 +23,14 @@ pub fn parse(source: &str) -> Result<Parsed, Wrong> {
     let mut parser = Parser { pieces, vars: Vec::new(), named: Vec::new(), moved: 0, blocks: 0 };
     let (nodes, end) = parser.nodes()?;
     match end {
-        End::Text => Ok(Parsed { nodes, named: parser.named.into() }),
-        End::End(at) => Err(wrong(at, "end without if, range or with")),
-        End::Else(at, _) => Err(wrong(at, "else without if, range or with")),
+        Stop::Text => Ok(Parsed { nodes, named: parser.named.into() }),
+        Stop::End(at) => Err(wrong(at, "end without if, range or with")),
+        Stop::Else(at, _) => Err(wrong(at, "else without if, range or with")),
     }
 }
 
 /// What a list of nodes ends with.
-enum End {
+enum Stop {
     Text,
     End(At),
     /// With the words behind it.
@@ -69,7 +69,7 @@ impl Words {
 }
 
 impl Parser {
-    fn nodes(&mut self) -> Result<(Box<[Node]>, End), Wrong> {
+    fn nodes(&mut self) -> Result<(Box<[Node]>, Stop), Wrong> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let (tokens, at) = match piece {
@@ -94,16 +94,16 @@ impl Parser {
             match keyword.as_str() {
                 "end" => {
                     finish(&mut words)?;
-                    return Ok((nodes.into(), End::End(at)));
+                    return Ok((nodes.into(), Stop::End(at)));
                 }
-                "else" => return Ok((nodes.into(), End::Else(at, words))),
+                "else" => return Ok((nodes.into(), Stop::Else(at, words))),
                 "if" => nodes.push(self.block(at, |p| p.if_(words, at))?),
                 "with" => nodes.push(self.block(at, |p| p.with(words, at))?),
                 "range" => nodes.push(self.block(at, |p| p.range(words, at))?),
                 _ => nodes.push(self.action(words, at)?),
             }
         }
-        Ok((nodes.into(), End::Text))
+        Ok((nodes.into(), Stop::Text))
     }
 
     /// Variables of a block end with it.
@@ -120,7 +120,7 @@ impl Parser {
     }
 
     /// What a block holds.
-    fn body(&mut self, moves: bool) -> Result<(Box<[Node]>, End), Wrong> {
+    fn body(&mut self, moves: bool) -> Result<(Box<[Node]>, Stop), Wrong> {
         let vars = self.vars.len();
         self.moved += usize::from(moves);
         let body = self.nodes();
@@ -137,9 +137,9 @@ impl Parser {
             let (body, end) = self.body(false)?;
             branches.push(Branch { slot, condition, body, at: place });
             match end {
-                End::End(_) => return Ok(Node::If { branches: branches.into(), otherwise: Box::default() }),
-                End::Text => return Err(wrong(at, "if is not closed by end")),
-                End::Else(next, mut rest) => {
+                Stop::End(_) => return Ok(Node::If { branches: branches.into(), otherwise: Box::default() }),
+                Stop::Text => return Err(wrong(at, "if is not closed by end")),
+                Stop::Else(next, mut rest) => {
                     if rest.is_name("if") {
                         rest.tokens.next();
                         (words, place) = (rest, next);
@@ -173,20 +173,20 @@ impl Parser {
     }
 
     /// The part behind the first one, where there is one.
-    fn after(&mut self, end: End, what: &str, at: At) -> Result<Box<[Node]>, Wrong> {
+    fn after(&mut self, end: Stop, what: &str, at: At) -> Result<Box<[Node]>, Wrong> {
         match end {
-            End::End(_) => Ok(Box::default()),
-            End::Text => Err(wrong(at, format!("{what} is not closed by end"))),
-            End::Else(_, rest) => self.otherwise(rest, what, at),
+            Stop::End(_) => Ok(Box::default()),
+            Stop::Text => Err(wrong(at, format!("{what} is not closed by end"))),
+            Stop::Else(_, rest) => self.otherwise(rest, what, at),
         }
     }
 
     fn otherwise(&mut self, mut words: Words, what: &str, at: At) -> Result<Box<[Node]>, Wrong> {
         finish(&mut words)?;
         match self.body(false)? {
-            (body, End::End(_)) => Ok(body),
-            (_, End::Text) => Err(wrong(at, format!("{what} is not closed by end"))),
-            (_, End::Else(at, _)) => Err(wrong(at, "a second else")),
+            (body, Stop::End(_)) => Ok(body),
+            (_, Stop::Text) => Err(wrong(at, format!("{what} is not closed by end"))),
+            (_, Stop::Else(at, _)) => Err(wrong(at, "a second else")),
         }
     }
 
@@ -222,8 +222,7 @@ impl Parser {
         let mut ahead = words.tokens.clone();
         let mut names = Vec::new();
         let mut taken = 0;
-        loop {
-            let (Some(Token { word: Word::Var(name), .. }), Some(next)) = (ahead.next(), ahead.next()) else { break };
+        while let (Some(Token { word: Word::Var(name), .. }), Some(next)) = (ahead.next(), ahead.next()) {
             taken += 2;
             names.push(name);
             match next.word {

@@ -51,8 +51,11 @@ enum Does {
     Agent,
     Referer,
     Cookie,
-    /// Nothing that matters here.
+    /// Nothing that matters here; with a value or without.
     Nothing,
+    NothingValue,
+    /// A form of several parts.
+    Form,
     Insecure,
     /// Reads or writes files; with a value or without.
     File,
@@ -106,13 +109,13 @@ const OPTIONS: &[(&str, char, Does)] = &[
     ("netrc-optional", '\0', Does::File),
     ("output", 'o', Does::FileValue),
     ("output-dir", '\0', Does::FileValue),
-    ("form", 'F', Does::FileValue),
-    ("form-string", '\0', Does::FileValue),
+    ("form", 'F', Does::Form),
+    ("form-string", '\0', Does::Form),
     ("upload-file", 'T', Does::FileValue),
     ("config", 'K', Does::FileValue),
     ("cookie-jar", 'c', Does::FileValue),
     ("dump-header", 'D', Does::FileValue),
-    ("write-out", 'w', Does::FileValue),
+    ("write-out", 'w', Does::NothingValue),
     ("cert", 'E', Does::FileValue),
     ("key", '\0', Does::FileValue),
     ("cacert", '\0', Does::FileValue),
@@ -254,11 +257,17 @@ impl Reader {
         if does == Does::FileValue {
             return self.refuse(word.at, format!("curl option {shown} is refused: it reads or writes files"));
         }
+        if does == Does::Form {
+            return self.refuse(
+                word.at,
+                format!("curl option {shown} is refused: it may read files, and forms of parts are not sent"),
+            );
+        }
         let Some(value) = value else {
             return self.refuse(word.at, format!("curl option {shown} has no value"));
         };
-        let is_file = |text: &str| text.starts_with('@') && !matches!(does, Does::RawData);
-        if matches!(does, Does::Data | Does::RawData | Does::Json | Does::Header) && is_file(&value.text) {
+        let is_file = |text: &str| text.starts_with('@');
+        if matches!(does, Does::Data | Does::Json | Does::Header | Does::NothingValue) && is_file(&value.text) {
             return self.refuse(value.at, format!("curl option {shown} is refused with `@`: it reads a file"));
         }
         match does {
@@ -294,7 +303,7 @@ impl Reader {
             Does::Cookie => {
                 self.refuse(value.at, format!("curl option {shown} is refused without `=`: it reads a file"))
             }
-            Does::Follow | Does::Get | Does::Head | Does::Nothing | Does::Insecure | Does::File | Does::FileValue => {}
+            _ => {}
         }
     }
 

@@ -14,17 +14,21 @@ impl<'f> Lines<'f> {
     /// else near it.
     pub fn place(&self, value: At, inner: At) -> At {
         let line = |n: u32| n.checked_sub(1).and_then(|n| self.0.get(n as usize)).copied().unwrap_or_default();
-        let mut begin = line(value.line).chars().skip(value.column.saturating_sub(1) as usize);
-        match begin.next() {
-            Some('|') => {
-                let wanted = value.line + inner.line;
-                let first = (value.line + 1..).map(line).take(self.0.len()).find(|l| !l.trim().is_empty());
-                let indent = first.map_or(0, |l| l.len() - l.trim_start().len());
-                At { line: wanted, column: indent as u32 + inner.column }
-            }
-            Some('"' | '\'') if inner.line == 1 => At { column: value.column + inner.column, ..value },
-            _ if inner.line == 1 => At { column: value.column + inner.column.saturating_sub(1), ..value },
-            _ => value,
+        let column = |more: u32| value.column.saturating_add(more);
+        if inner.line <= 1 {
+            let quoted = line(value.line).chars().nth(value.column.saturating_sub(1) as usize);
+            let quote = u32::from(matches!(quoted, Some('"' | '\'')));
+            return At { column: column(inner.column.saturating_sub(1) + quote), ..value };
+        }
+        // A block begins below the line with its sign.
+        let above = line(value.line.saturating_sub(1)).trim_end();
+        let sign = above.rsplit([' ', '\t']).next().unwrap_or_default();
+        let block = sign
+            .strip_prefix('|')
+            .is_some_and(|rest| rest.trim_matches(['+', '-']).parse::<u8>().is_ok() || rest.len() < 2);
+        match block {
+            true => At { line: value.line + inner.line - 1, column: column(inner.column.saturating_sub(1)) },
+            false => value,
         }
     }
 }

@@ -69,7 +69,7 @@ impl Reader<'_> {
         let list = spec.require("webhooks", self.problems);
         spec.finish(self.problems);
         let list = self.list(list?, "webhooks", MOST_WEBHOOKS)?;
-        let named: Vec<Named> = list.iter().map(|node| Named::of(node)).collect();
+        let named: Vec<Named> = list.iter().map(Named::of).collect();
         let names = subscriptions(&named, self.problems);
         let webhooks = list.iter().zip(names).map(|(node, subscription)| self.webhook(node, subscription));
         let webhooks: Vec<Option<Webhook>> = webhooks.collect();

@@ -46,7 +46,9 @@ pub fn split(source: &str) -> Result<Vec<Word>, Wrong> {
                 }
                 (Some(_), _) => push(&rest[..take]),
                 (None, '"' | '\'') => {
-                    push("");
+                    // Its text begins behind the quote.
+                    let at = At { column: place.column + 1, ..place };
+                    word.get_or_insert_with(|| Word { text: String::new(), at });
                     quote = Some((c, place));
                 }
                 (None, c) if c.is_whitespace() => words.extend(word.take()),
