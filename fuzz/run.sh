@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs both fuzz targets side by side: `fuzz/run.sh [SECONDS]`, a minute unless told. Stable Rust and a C++ compiler will do.
+# Runs all fuzz targets side by side: `fuzz/run.sh [SECONDS]`, a minute unless told. Stable Rust and a C++ compiler will do.
 #
 # They begin with the stored corpora and the files that people read: packs, example rules, example events. What a run finds
 # stays below the build folder for the next one; an input that fails goes to fuzz/artifacts. Repeat one with
@@ -30,11 +30,12 @@ fuzz() {
 
 rules=(-dict=fuzz/rules.dict "$work/found/rules" fuzz/corpus/rules shipyard/rules tests/shipyard/rules)
 event=(-dict=fuzz/event.dict "$work/found/event" fuzz/corpus/event events)
+webhooks=(-dict=fuzz/webhooks.dict "$work/found/webhooks" fuzz/corpus/webhooks)
 
 case "${1:-}" in
-    rules | event)
+    rules | event | webhooks)
         # Of a folder libFuzzer would make a corpus, and never end.
-        [ -f "${2:-}" ] || { echo "usage: fuzz/run.sh [SECONDS] | fuzz/run.sh rules|event FILE..." >&2; exit 2; }
+        [ -f "${2:-}" ] || { echo "usage: fuzz/run.sh [SECONDS] | fuzz/run.sh rules|event|webhooks FILE..." >&2; exit 2; }
         fuzz "$@"
         exit
         ;;
@@ -42,15 +43,18 @@ esac
 
 limits=(-max_total_time="${1:-60}" -print_final_stats=1)
 fuzz rules "${limits[@]}" "${rules[@]}" >"$work/rules.log" 2>&1 &
-first=$!
+running=($!)
 fuzz event "${limits[@]}" "${event[@]}" >"$work/event.log" 2>&1 &
-second=$!
-trap 'kill "$first" "$second" 2>/dev/null || true' EXIT
+running+=($!)
+fuzz webhooks "${limits[@]}" "${webhooks[@]}" >"$work/webhooks.log" 2>&1 &
+running+=($!)
+trap 'kill "${running[@]}" 2>/dev/null || true' EXIT
 
 failed=0
-wait "$first" || failed=1
-wait "$second" || failed=1
-for name in rules event; do
+for pid in "${running[@]}"; do
+    wait "$pid" || failed=1
+done
+for name in rules event webhooks; do
     if grep -q '^stat::number_of_executed_units' "$work/$name.log" && ! grep -q 'SUMMARY: libFuzzer' "$work/$name.log"; then
         awk -v name="$name" '/ cov: /{ for (i = 1; i < NF; i++) if ($i == "cov:") cov = $(i + 1) }
             /^stat::number_of_executed_units/ { runs = $2 }

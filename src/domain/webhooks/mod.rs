@@ -201,12 +201,6 @@ impl Webhook {
         self.ty.matches(&event.ty) && self.filter.admits(event)
     }
 
-    /// Whether an event is one that its flags are about: a task that was triggered.
-    pub fn answers(&self, event: &Event) -> bool {
-        let phase = keptn::Phase::Triggered;
-        matches!(keptn::Type::parse(&event.ty), Some(keptn::Type::Task { phase: of, .. }) if of == phase)
-    }
-
     /// Whether any template uses `.callback`.
     pub fn uses_callback(&self) -> bool {
         self.requests.iter().any(|request| request.named().any(|named| named.kind == Kind::Callback))
@@ -221,6 +215,12 @@ impl Webhook {
     fn is_exact(&self) -> bool {
         !self.ty.as_str().split('.').any(|word| matches!(word, "*" | ">"))
     }
+}
+
+/// Whether an event is one that `sendStarted` and `sendFinished` are about: a task that was triggered.
+pub fn is_answered(event: &Event) -> bool {
+    use keptn::{Phase::Triggered, Type};
+    matches!(Type::parse(&event.ty), Some(Type::Task { phase: Triggered, .. }))
 }
 
 /// What templates are rendered over: an event, and what the operator gives, `env` by name, `secret` by name and key.
