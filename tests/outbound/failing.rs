@@ -1,5 +1,6 @@
 //! Peers that are dead, slow, broken or endless.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shipwatch::outbound::{Limits, Method};
@@ -27,6 +28,25 @@ async fn a_good_answer_is_whole() {
     assert!(seen.starts_with("POST /x?y HTTP/1.1\r\n") && seen.ends_with("\r\n\r\nhello"), "{seen}");
     assert!(seen.contains("x-token: t\r\n") && seen.contains("user-agent: shipwatch/"), "{seen}");
     assert!(!seen.contains("accept-encoding"), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_do_not_wait_for_each_other() {
+    let (slow, quick) = (Peer::new(vec![vec![Step::Wait]]).await, Peer::new(vec![ok("quick")]).await);
+    let client = Arc::new(open());
+    let call = |url: String| {
+        let client = Arc::clone(&client);
+        tokio::spawn(async move { client.call(&request(Method::GET, url), &limits()).await })
+    };
+    let waiting: Vec<_> = (0..32).map(|_| call(slow.url("/"))).collect();
+    slow.asked(32).await;
+    for done in (0..200).map(|_| call(quick.url("/"))).collect::<Vec<_>>() {
+        assert_eq!(answer(&done.await.unwrap()).body, "quick");
+    }
+    for call in waiting {
+        assert!(!call.is_finished());
+        call.abort();
+    }
 }
 
 #[tokio::test]
