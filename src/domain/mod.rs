@@ -12,6 +12,8 @@ pub mod lookup;
 pub mod messages;
 pub mod row;
 pub mod rules;
+pub mod runner;
+pub mod shipyard;
 pub mod stream;
 pub mod text;
 pub mod time;

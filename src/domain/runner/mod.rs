@@ -1,0 +1,1 @@
+//! Keptn's control plane as a pure state machine.
