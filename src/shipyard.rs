@@ -114,6 +114,18 @@ impl RuleFiles {
     }
 }
 
+/// Reads one file that a team wrote, within the same bounds.
+///
+/// # Errors
+/// Why it has no text, with its place where there is one.
+pub fn read_file(file: &Path) -> Result<String, Problem> {
+    text(file).map_err(|Unreadable { line, column, message }| Problem {
+        line,
+        column,
+        ..whole_file(file.display().to_string(), message)
+    })
+}
+
 fn whole_file(file: String, message: String) -> Problem {
     Problem { file: file.into(), line: 0, column: 0, message, suggestion: None }
 }

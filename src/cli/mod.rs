@@ -13,6 +13,7 @@ mod logging;
 mod output;
 mod parked;
 mod rules;
+mod sequence;
 mod serve;
 mod settings;
 mod table;
@@ -54,6 +55,9 @@ enum Command {
     /// Check, test and explain the team's rules; needs no service
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Check and run the sequences of a shipyard
+    #[command(subcommand)]
+    Sequence(sequence::Command),
     /// Check that everything is in place and works, and say what to do where it is not
     Doctor(doctor::Args),
     /// Ask the service whether it lives: for health checks of containers
@@ -74,6 +78,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Events(command) => events::run(command).await,
         Command::Parked(command) => parked::run(command).await,
         Command::Rules(command) => rules::run(command),
+        Command::Sequence(command) => sequence::run(command).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Health(args) => health::run(args).await,
     }

@@ -24,9 +24,8 @@ impl Tone {
         match word {
             "RESOLVED" | "resolved" | "success" | "pass" | "ok" => Tone::Good,
             "minor" | "warning" | "stale" | "warn" | "duplicate" => Tone::Notice,
-            "ACTIVE" | "failure" | "opened" | "reopened" | "major" | "parked" | "fail" | "failed" | "errored" => {
-                Tone::Bad
-            }
+            "ACTIVE" | "failure" | "opened" | "reopened" | "major" | "parked" | "fail" | "failed" | "error"
+            | "errored" => Tone::Bad,
             "critical" => Tone::Worst,
             _ => Tone::Plain,
         }

@@ -1,5 +1,6 @@
 //! The one place where commands meet the service and the broker.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::app::{self, App};
 use crate::bus::{self, Bus, Patience, Publisher};
 use crate::config::{self, Config, IssueEvent, Nkey};
 use crate::domain::decide::{Settings, TaskNames};
+use crate::domain::event::Event;
 use crate::domain::issue::ChangeKind;
 use crate::domain::rules::RuleSet;
 use crate::rules::{self, reload::Source};
@@ -114,6 +116,46 @@ pub(super) async fn connect(nats: &config::Nats) -> anyhow::Result<impl Broker +
     let bus = bus::connect(&settings(nats), "shipwatch-cli", Patience::FailFast).await.map_err(usage)?;
     let publisher = bus.publisher();
     Ok(Connected { bus, publisher })
+}
+
+/// Connects to the broker, and follows a subject from then on.
+pub(super) async fn connect_and_follow(
+    nats: &config::Nats,
+    subject: &str,
+) -> anyhow::Result<(impl Broker + use<>, Following)> {
+    let bus = bus::connect(&settings(nats), "shipwatch-cli", Patience::FailFast).await.map_err(usage)?;
+    let followed = bus.follow(subject).await.map_err(usage)?;
+    let publisher = bus.publisher();
+    Ok((Connected { bus, publisher }, Following { followed, read: VecDeque::new() }))
+}
+
+/// Events as they come.
+pub(super) struct Following {
+    followed: bus::Followed,
+    read: VecDeque<Event>,
+}
+
+impl Following {
+    /// The stream they are read from; none where they are heard on core NATS, and a gap in the connection is a gap in them.
+    pub fn stream(&self) -> Option<&str> {
+        self.followed.stream()
+    }
+
+    /// The next event. What is no event is passed over.
+    pub async fn next(&mut self) -> anyhow::Result<Event> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                return Ok(event);
+            }
+            let message = self.followed.next().await?;
+            self.read.extend(bus::binding::read(&message, usize::MAX).into_iter().filter_map(|r| r.event.ok()));
+        }
+    }
+}
+
+/// Whether what failed may work when it is tried again.
+pub(super) fn passes(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<bus::Error>().is_some_and(bus::Error::is_passing)
 }
 
 /// Settings that cannot work are wrong usage.
