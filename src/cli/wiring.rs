@@ -1,12 +1,13 @@
 //! The one place where commands meet the service and the broker.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +74,31 @@ pub(super) enum Receipt {
 struct Connected {
     bus: Bus,
     publisher: Publisher,
+    /// Which subjects a stream holds, as far as they were asked for.
+    stored: Mutex<HashMap<String, bool>>,
+}
+
+impl Connected {
+    fn new(bus: Bus) -> Connected {
+        Connected { publisher: bus.publisher(), bus, stored: Mutex::default() }
+    }
+
+    /// Whether a stream holds a subject. Who only listened could not tell us from the stream: a publish that waits for its word
+    /// would wait in vain, and come twice for those who listen.
+    async fn is_stored(&self, subject: &str) -> bool {
+        let known = self.stored.lock().get(subject).copied();
+        if let Some(known) = known {
+            return known;
+        }
+        let stored = match self.bus.is_stored(subject).await {
+            Ok(stored) => stored,
+            Err(bus::Error::NoJetStream(_)) => false,
+            // Then the publish itself has to show it.
+            Err(_) => return true,
+        };
+        self.stored.lock().insert(subject.to_owned(), stored);
+        stored
+    }
 }
 
 impl Broker for Connected {
@@ -94,6 +120,10 @@ impl Broker for Connected {
     }
 
     async fn publish(&self, subject: &str, id: &str, body: Bytes) -> anyhow::Result<Receipt> {
+        if !self.is_stored(subject).await {
+            self.publisher.publish_core(subject, body).await?;
+            return Ok(Receipt::Sent);
+        }
         let receipt = self.publisher.publish(subject, id, body.clone()).await?;
         match receipt.await {
             Ok(bus::Stored { stream, sequence, duplicate }) => Ok(Receipt::Stored { stream, sequence, duplicate }),
@@ -114,8 +144,7 @@ impl Broker for Connected {
 /// Connects to the broker, without waiting for one that does not answer.
 pub(super) async fn connect(nats: &config::Nats) -> anyhow::Result<impl Broker + use<>> {
     let bus = bus::connect(&settings(nats), "shipwatch-cli", Patience::FailFast).await.map_err(usage)?;
-    let publisher = bus.publisher();
-    Ok(Connected { bus, publisher })
+    Ok(Connected::new(bus))
 }
 
 /// Connects to the broker, and follows a subject from then on.
@@ -125,8 +154,7 @@ pub(super) async fn connect_and_follow(
 ) -> anyhow::Result<(impl Broker + use<>, Following)> {
     let bus = bus::connect(&settings(nats), "shipwatch-cli", Patience::FailFast).await.map_err(usage)?;
     let followed = bus.follow(subject).await.map_err(usage)?;
-    let publisher = bus.publisher();
-    Ok((Connected { bus, publisher }, Following { followed, read: VecDeque::new() }))
+    Ok((Connected::new(bus), Following { followed, read: VecDeque::new() }))
 }
 
 /// Events as they come.

@@ -186,10 +186,10 @@ fn properties_that_stay_are_told() {
     assert_eq!(
         found,
         [
-            "12:35 warning: properties of \"a\" › n: 1 from line 10 stays, a number or a boolean is never overwritten (a string, like \"1\", is)",
-            "12:51 warning: properties of \"a\" › deep › flag: true from line 10 stays, a number or a boolean is never overwritten (a string, like \"true\", is)",
-            "12:83 note: properties of \"a\" › list: the list is put before that of line 10, not in its place",
-            "15:91 warning: properties of \"b\" › n: 2 from line 11 stays, a number or a boolean is never overwritten (a string, like \"2\", is)",
+            "12:35 warning: properties of \"a\" › n: 1 of line 10 stays where an executor gives it back, for a number or a boolean is never overwritten (a string, like \"1\", is)",
+            "12:51 warning: properties of \"a\" › deep › flag: true of line 10 stays where an executor gives it back, for a number or a boolean is never overwritten (a string, like \"true\", is)",
+            "12:83 note: properties of \"a\" › list: put before the list of line 10, not in its place, where an executor gives that back",
+            "15:91 warning: properties of \"b\" › n: 2 of line 11 stays where an executor gives it back, for a number or a boolean is never overwritten (a string, like \"2\", is)",
         ]
     );
 }

@@ -1,7 +1,8 @@
 //! Properties that the merge of Keptn's control plane does not let through.
 //!
-//! A task's block stays in `data` for the rest of the chain, and the properties of a later task of that name are merged
-//! into it: a number or a boolean that is there stays, and lists are joined.
+//! What an executor gives back stays in `data` for the rest of the chain, and many give back the whole block they were asked
+//! with. The properties of a later task of that name are merged into it: a number or a boolean that is there stays, and lists are
+//! joined.
 
 use super::chain::Chain;
 use super::{Findings, Level};
@@ -39,14 +40,19 @@ fn merged(old: &Node, new: &Node, path: &mut String, told: &mut Vec<crate::domai
         (Kind::Number(..) | Kind::Bool(_), _) if old.to_json() != new.to_json() && !told.contains(&new.at) => {
             told.push(new.at);
             let (kept, line) = (old.to_json(), old.at.line);
-            let message = format!("{path}: {kept} from line {line} stays, a number or a boolean is never overwritten");
+            let message = format!(
+                "{path}: {kept} of line {line} stays where an executor gives it back, for a number or a boolean is never overwritten"
+            );
             found.suggest(Level::Warning, new.at, message, format!("a string, like \"{kept}\", is"));
         }
         (Kind::List(old_items), Kind::List(new_items))
             if !old_items.is_empty() && !new_items.is_empty() && !told.contains(&new.at) =>
         {
             told.push(new.at);
-            let message = format!("{path}: the list is put before that of line {}, not in its place", old.at.line);
+            let message = format!(
+                "{path}: put before the list of line {}, not in its place, where an executor gives that back",
+                old.at.line
+            );
             found.add(Level::Note, new.at, message);
         }
         _ => {}
