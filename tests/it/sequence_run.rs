@@ -296,6 +296,22 @@ async fn an_interrupt_ends_the_sequence_aborted() {
 }
 
 #[tokio::test]
+async fn a_second_control_plane_is_noticed() {
+    let (nats, bus) = keptn_stream().await;
+    let yard = Yard::new(&nats.url(), "- {name: dev, sequences: [{name: s, tasks: [{name: a}]}]}");
+    let running = yard.start("dev.s", &[]);
+    let trigger = trigger_of(&bus, "a").await;
+    let second = answer(&trigger, "a", "triggered", "shipyard-controller").without("triggeredid").id("not-ours");
+    bus.publish(second).await;
+    bus.publish(answer(&trigger, "a", "started", "x")).await;
+    bus.publish(answer(&trigger, "a", "finished", "x").status("succeeded").result("pass")).await;
+    let ran = Ran::of(running).await;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let said = "another control plane answers this sequence too (sh.keptn.event.a.triggered not-ours)";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}
+
+#[tokio::test]
 async fn it_runs_without_any_stream() {
     let nats = Nats::start().await;
     let bus = Bus::connect(&nats.url()).await;

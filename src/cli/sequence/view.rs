@@ -60,7 +60,8 @@ impl View {
     /// Takes a step in and draws the picture anew.
     pub fn show(&mut self, step: &Step) -> io::Result<()> {
         self.take(step);
-        let width = comfy_table::Table::new().width().map_or(80, usize::from);
+        // A terminal that does not tell its width says 0.
+        let width = comfy_table::Table::new().width().filter(|w| *w > 0).map_or(80, usize::from);
         let lines = self.lines(width);
         let mut out = io::stderr().lock();
         if self.drawn > 0 {
