@@ -1,11 +1,12 @@
 //! `shipwatch sequence run`: the control plane over a real broker, with real and with played executors.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::process::Child;
 
-use crate::support::{Bus, Keptn, Nats, Stored, World, eventually, exit_of, task_finished};
+use crate::support::{Bus, DEADLINE, Keptn, Nats, Stored, World, eventually, exit_of, task_finished};
 
 /// A shipyard in a folder of its own, and a broker to run it on.
 struct Yard {
@@ -35,15 +36,13 @@ impl Yard {
 
     /// Runs a sequence to its end.
     async fn run(&self, sequence: &str, args: &[&str]) -> Ran {
-        let (status, stdout, stderr) = exit_of(self.command(sequence, args)).await;
-        let steps = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        Ran { code: status.code(), steps, stderr }
+        Ran::of(self.start(sequence, args)).await
     }
 
-    /// Starts a sequence and waits for nothing.
+    /// Starts a sequence and waits for nothing. It ends with the story, however that ends.
     fn start(&self, sequence: &str, args: &[&str]) -> Child {
-        let mut command = self.command(sequence, args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        let mut command = tokio::process::Command::from(self.command(sequence, args));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
     }
 }
 
@@ -57,8 +56,8 @@ struct Ran {
 
 impl Ran {
     async fn of(child: Child) -> Ran {
-        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
-        let output = tokio::time::timeout(crate::support::DEADLINE, output).await.expect("it ends by itself").unwrap();
+        let output =
+            tokio::time::timeout(DEADLINE, child.wait_with_output()).await.expect("it ends by itself").unwrap();
         let stdout = String::from_utf8(output.stdout).unwrap();
         let steps = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         Ran { code: output.status.code(), steps, stderr: String::from_utf8(output.stderr).unwrap() }
@@ -210,13 +209,13 @@ async fn two_executors_of_one_task_are_waited_for_and_their_answers_merged() {
     bus.publish(answer(&trigger, "test", "started", "cypress")).await;
     let done =
         |source: &str| answer(&trigger, "test", "finished", source).status("succeeded").data("test", block(source));
-    bus.publish(done("jmeter").result("warning")).await;
-    // The same message again is one to the stream, and so to the control plane.
-    let last = json!(Value::from(done("cypress").result("pass")));
-    let id = last["id"].as_str().unwrap().to_owned();
+    // The same message twice is one to the stream, and so to the control plane: it does not stand for the other executor's.
+    let first = Value::from(done("jmeter").result("warning"));
+    let id = first["id"].as_str().unwrap();
     for _ in 0..2 {
-        bus.publish_raw("sh.keptn.event.test.finished", &[("Nats-Msg-Id", &id)], last.to_string()).await;
+        bus.publish_raw("sh.keptn.event.test.finished", &[("Nats-Msg-Id", id)], first.to_string()).await;
     }
+    bus.publish(done("cypress").result("pass")).await;
     let ran = Ran::of(running).await;
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     let task = ran.steps.iter().find(|s| s["step"] == "task-finished" && s["task"] == "test").unwrap();
@@ -280,7 +279,7 @@ async fn an_interrupt_ends_the_sequence_aborted() {
     let yard = Yard::new(&nats.url(), "- {name: dev, sequences: [{name: s, tasks: [{name: a}]}]}");
     for signal in ["-INT", "-TERM"] {
         let running = yard.start("dev.s", &["--simulate", "a=hang"]);
-        let process = running.id().to_string();
+        let process = running.id().unwrap().to_string();
         eventually("somebody works on it", async || {
             let started = |m: &Stored| m.subject == "sh.keptn.event.a.started";
             bus.read("keptn").await.last().is_some_and(started).then_some(())
