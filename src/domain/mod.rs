@@ -15,3 +15,4 @@ pub mod rules;
 pub mod stream;
 pub mod text;
 pub mod time;
+pub mod timeline;
