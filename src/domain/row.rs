@@ -8,6 +8,7 @@ use super::decision::{Decision, Fate, Layer};
 use super::event::{Event, Form};
 use super::ids::{KeyId, Position};
 use super::issue::Origin;
+use super::keptn::{Phase, Type};
 use super::time::Time;
 
 /// One line of the journal.
@@ -102,6 +103,14 @@ impl Head {
             service: text("service"),
         }
     }
+
+    /// The sequence that this event asks for or ends.
+    pub fn sequence(&self) -> Option<&str> {
+        match Type::parse(&self.ty) {
+            Some(Type::Sequence { sequence, phase: Phase::Triggered | Phase::Finished, .. }) => Some(sequence),
+            _ => None,
+        }
+    }
 }
 
 /// What journal lines are found by. Only a 64-bit hash of a mark is kept, so whoever looks one up checks the line it leads to.
@@ -115,6 +124,8 @@ pub enum Mark<'a> {
     Run(&'a str),
     /// A key of which the event speaks, whether or not it changed anything.
     Key(KeyId),
+    /// A sequence was asked for, or has ended. The same mark for all of them: its newest lines lead to the newest sequences.
+    Sequences,
 }
 
 impl Mark<'_> {
@@ -126,6 +137,7 @@ impl Mark<'_> {
             Mark::Context(text) => hash(text.as_bytes(), 2),
             Mark::Run(text) => hash(text.as_bytes(), 3),
             Mark::Key(id) => hash(id.0.as_bytes(), 4),
+            Mark::Sequences => hash(&[], 5),
         }
     }
 }
@@ -167,6 +179,9 @@ impl Recorded {
         }
         for change in self.decision.changes.iter().filter(|c| Some(c.key) != own) {
             each(Mark::Key(change.key));
+        }
+        if self.head.as_ref().is_some_and(|head| head.context.is_some() && head.sequence().is_some()) {
+            each(Mark::Sequences);
         }
     }
 }

@@ -9,6 +9,7 @@ mod list;
 mod pages;
 mod params;
 mod scopes;
+mod sequences;
 mod status;
 mod views;
 
@@ -127,6 +128,7 @@ pub struct State {
     readiness: Readiness,
     metrics: Metrics,
     pages: Arc<Pages>,
+    sequences: Arc<sequences::Recent>,
     reads: Arc<Semaphore>,
 }
 
@@ -145,6 +147,7 @@ impl State {
             readiness,
             metrics,
             pages: Arc::default(),
+            sequences: Arc::default(),
             reads: Arc::new(Semaphore::new(READS)),
         }
     }
@@ -177,6 +180,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(scopes::scopes))
         .routes(routes!(events::list))
         .routes(routes!(events::one))
+        .routes(routes!(sequences::list))
+        .routes(routes!(sequences::one))
         .routes(routes!(events::parked))
         .routes(routes!(events::parked_one))
         .routes(routes!(status::health))

@@ -77,6 +77,14 @@ impl Reader {
         self.positions(mark)?.into_iter().filter_map(|position| self.row(position).transpose()).collect()
     }
 
+    /// The newest `limit` of [`Reader::positions`] before `before`, oldest first. Reads no more of the index than it needs.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn newest_positions(&self, mark: u64, before: Position, limit: usize) -> Result<Vec<Position>, Error> {
+        self.shared.find_newest(mark, before, limit)
+    }
+
     /// The lines of the journal in `range`.
     pub fn journal(&self, range: impl RangeBounds<Position>, direction: Direction) -> Journal {
         use std::ops::Bound::{Excluded, Included, Unbounded};

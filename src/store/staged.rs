@@ -298,7 +298,7 @@ impl Lookup for Staged {
         let hash = mark.hash();
         let staged = self.by_mark.get(&hash).map_or(&[][..], |positions| positions.as_slice());
         let staged = &staged[staged.len().saturating_sub(limit)..];
-        let mut positions = self.shared.find_newest(hash, limit - staged.len())?;
+        let mut positions = self.shared.find_newest(hash, Position::MAX, limit - staged.len())?;
         positions.extend_from_slice(staged);
         positions.into_iter().filter_map(|position| self.row(position).transpose()).collect()
     }

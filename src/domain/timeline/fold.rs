@@ -97,7 +97,7 @@ impl<F: Fn(KeyId) -> Option<Known>> Fold<F> {
         let stage = self.stage(stage);
         self.stages[stage].view.latest_event = Some(event_ref(line));
         if self.sequences.is_empty() {
-            self.whole.name = Some(name.to_owned());
+            (self.whole.name, self.whole.triggered_at) = (Some(name.to_owned()), Some(line.at));
             for (member, given) in
                 [(&mut self.whole.project, &line.head.project), (&mut self.whole.service, &line.head.service)]
             {

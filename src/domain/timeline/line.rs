@@ -79,6 +79,11 @@ impl Said {
 }
 
 impl Line {
+    /// Whether a sequence was asked for by it, or ended.
+    pub fn is_of_sequence(&self) -> bool {
+        self.head.sequence().is_some()
+    }
+
     /// Somebody else's event, if it belongs to this context. A repeat says nothing new.
     pub fn of_event(position: Position, stream_time: Time, recorded: &Recorded, context: &str) -> Option<Line> {
         if recorded.decision.fate == Fate::Duplicate(Layer::Id) {

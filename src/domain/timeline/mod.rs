@@ -39,13 +39,13 @@ pub struct Timeline {
     pub result: Option<String>,
     /// Title of the problem it is about.
     pub problem: Option<String>,
-    /// Time of the first event.
+    /// Time of the event its first sequence began with, or else of the first event.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub triggered_at: Option<Time>,
     /// End of the sequence that ended last; null while one is open.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub finished_at: Option<Time>,
-    /// From the first event to the end.
+    /// From the one to the other.
     pub duration_seconds: Option<f64>,
     /// Events it was made from.
     pub events: u64,
