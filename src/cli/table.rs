@@ -90,6 +90,18 @@ impl Table {
     }
 }
 
+/// Text in the colour of its tone, for a terminal.
+pub(super) fn paint(text: &str, tone: Tone) -> String {
+    let code = match tone {
+        Tone::Plain => return text.to_owned(),
+        Tone::Good => "32",
+        Tone::Notice => "33",
+        Tone::Bad => "31",
+        Tone::Worst => "1;31",
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
 /// Text of strangers in one line: no line ends, and nothing that could steer a terminal.
 pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
