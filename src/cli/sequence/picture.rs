@@ -185,7 +185,7 @@ fn fit(text: &str, width: usize, unicode: bool) -> String {
 mod tests {
     use super::*;
     use crate::domain::issue::ChangeKind;
-    use crate::domain::timeline::{Executor, IssueChange, Progress, Sequence, Stage, Task, Trouble};
+    use crate::domain::timeline::{Executor, IssueChange, Progress, Sequence, Stage, State, Task, Trouble};
 
     fn at(second: i64) -> Option<Time> {
         Time::from_unix(1_767_225_600 + second, 0)

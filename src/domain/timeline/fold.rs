@@ -85,7 +85,7 @@ impl<F: Fn(KeyId) -> Option<Known>> Fold<F> {
             Some(Type::Sequence { stage, sequence, phase: phase @ (Phase::Triggered | Phase::Finished) }) => {
                 // Keptn looks a sequence up in the stage that `data` names.
                 let stage = if line.head.stage.is_empty() { stage } else { &line.head.stage };
-                self.sequence(line, &stage.to_owned(), sequence, phase);
+                self.sequence(line, stage, sequence, phase);
             }
             Some(Type::Task { task, phase }) => self.task(line, task, phase),
             Some(Type::Log) => self.log(line),
