@@ -13,7 +13,7 @@ use crate::domain::timeline::State as SequenceState;
 use crate::query::list::List;
 use crate::query::{Problem, State};
 
-/// Journal lines that one request looks at, give or take those of one context.
+/// What one request may cost ([`read::cost`]), give or take one context.
 const SCAN: usize = 20_000;
 
 /// Marks that are taken from the index at once.
@@ -124,8 +124,14 @@ fn named(state: &State, wanted: &Wanted, page: &mut Page) -> Result<(), Problem>
     contexts.sort_unstable();
     contexts.dedup();
     let mut found = Vec::new();
+    let mut spent = 0;
     for context in &contexts {
-        let (summary, _) = summary(state, context)?;
+        if spent >= SCAN {
+            let details = "the contexts have too many events for one answer; ask for fewer at once";
+            return Err(Problem::parameter("keptnContext", details));
+        }
+        let (summary, cost) = summary(state, context)?;
+        spent += cost;
         if let Some(start) = summary.start
             && start < page.last
             && summary.view.as_ref().is_some_and(|view| wanted.fits(view))
@@ -145,27 +151,27 @@ fn named(state: &State, wanted: &Wanted, page: &mut Page) -> Result<(), Problem>
 /// All contexts, back from the newest event of a sequence.
 fn walk(state: &State, wanted: &Wanted, page: &mut Page) -> Result<(), Problem> {
     let mut met: HashMap<String, Arc<Summary>> = HashMap::new();
-    let (mut before, mut looked) = (page.last, 0);
+    let (mut before, mut spent) = (page.last, 0);
     loop {
         let marked = state.reader.newest_positions(Mark::Sequences.hash(), before, CHUNK)?;
         if marked.is_empty() {
             return Ok(());
         }
         for position in marked.into_iter().rev() {
-            if looked >= SCAN {
+            if spent >= SCAN {
                 page.next = Some(before);
                 return Ok(());
             }
             before = position;
-            looked += 1;
             let Some(row) = state.reader.row(position)? else { continue };
+            spent += read::cost(&row);
             let Some(head) = head(&row).filter(|head| wanted.may_begin_with(head, row.stream_time)) else { continue };
             let Some(context) = &head.context else { continue };
             let summary = match met.get(context) {
                 Some(summary) => summary.clone(),
                 None => {
-                    let (summary, read) = summary(state, context)?;
-                    looked += read;
+                    let (summary, cost) = summary(state, context)?;
+                    spent += cost;
                     met.insert(context.clone(), summary.clone());
                     summary
                 }
@@ -186,18 +192,22 @@ fn head(row: &Row) -> Option<&Head> {
     }
 }
 
-/// A context in short, and how many lines had to be read for it.
+/// A context in short, and what it cost.
 fn summary(state: &State, context: &str) -> Result<(Arc<Summary>, usize), Problem> {
     let mark = Mark::Context(context).hash();
     let last = state.reader.newest_positions(mark, Position::MAX, 1)?.pop().unwrap_or_default();
     if let Some(kept) = state.sequences.get(context, last) {
-        return Ok((kept, 0));
+        // Retention may have taken the line where it stands.
+        let stands = kept.start.map(|start| state.reader.row(start)).transpose()?;
+        if stands.is_none_or(|row| row.is_some()) {
+            return Ok((kept, 1));
+        }
     }
     let lines = read::lines(state, context)?;
-    let looked = lines.looked;
+    let cost = lines.cost;
     let start = lines.lines.iter().find(|line| line.is_of_sequence()).map(|line| line.position);
     let view = SequenceView::of(read::timeline(state, context, lines));
     let summary = Arc::new(Summary { last, start, view });
     state.sequences.keep(context, &summary);
-    Ok((summary, looked))
+    Ok((summary, cost))
 }

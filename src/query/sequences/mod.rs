@@ -23,8 +23,8 @@ const RESULTS: &[&str] = &["pass", "warning", "fail"];
 /// Contexts in which a sequence was asked for or has ended, the one that began last first.
 ///
 /// A page is as dear as the contexts that it meets have events: those are read, unless the context was looked at lately and
-/// nothing has been added. A request reads 20,000 events at most, and at most the newest 5,000 of one context; then
-/// `nextCursor` goes on behind the contexts it has met, even where the page is not full. `total` counts what has been met up to the
+/// nothing has been added. A request reads 20,000 events at most, fewer where they are large, and at most the newest 5,000 of one
+/// context; then `nextCursor` goes on behind the contexts it has met, even where the page is not full. `total` counts what has been met up to the
 /// end of the page, and is exact where `nextCursor` is null.
 #[utoipa::path(get, path = "/api/v1/sequences", tag = "sequences",
     params(("project" = Option<String>, Query), ("stage" = Option<String>, Query), ("service" = Option<String>, Query),

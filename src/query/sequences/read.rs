@@ -1,18 +1,21 @@
 //! The journal lines of one context.
 
 use crate::domain::ids::{KeyId, Position};
-use crate::domain::messages::{self, Message};
+use crate::domain::messages;
 use crate::domain::row::{Entry, Mark, OwnKind, Row};
 use crate::domain::timeline::{Line, Timeline, fold};
 use crate::query::{Problem, State};
 
 /// Events of one context that are read, the newest.
-pub const MOST: usize = 5_000;
+const MOST: usize = 5_000;
 
-/// Bytes of events of one context that are read.
-const BYTES: usize = 64 << 20;
+/// The same in [`cost`]: less where they are large.
+const COST: usize = 6_000;
 
-/// Events from the beginning of a longer context among which its first sequence is looked for.
+/// Bytes that cost as much as an event.
+const LARGE: usize = 16 << 10;
+
+/// How much of the beginning of a longer context its first sequence is looked for in, by [`cost`].
 const BEGINNING: usize = 1_000;
 
 /// What was read of a context.
@@ -21,30 +24,34 @@ pub struct Lines {
     pub lines: Vec<Line>,
     /// There are older ones.
     pub truncated: bool,
-    /// Journal lines that were looked at.
-    pub looked: usize,
+    /// What reading it has cost, by [`cost`].
+    pub cost: usize,
+}
+
+/// What reading a line costs: one, and more where it is large.
+pub fn cost(row: &Row) -> usize {
+    match &row.entry {
+        Entry::Event(recorded) => 1 + recorded.payload.len() / LARGE,
+        Entry::Own(_) => 1,
+    }
 }
 
 /// The newest events of a context, as many as are read of one. Before them, where there are more, that which its first
 /// sequence began with.
 pub fn lines(state: &State, context: &str) -> Result<Lines, Problem> {
     let positions = state.reader.newest_positions(Mark::Context(context).hash(), Position::MAX, MOST + 1)?;
-    let mut found = Lines { lines: Vec::new(), truncated: false, looked: 0 };
-    let mut bytes = 0;
-    for position in positions.into_iter().rev() {
-        if found.looked == MOST || bytes > BYTES {
+    let mut found = Lines { lines: Vec::new(), truncated: false, cost: 0 };
+    for (n, position) in positions.into_iter().rev().enumerate() {
+        if n == MOST || found.cost >= COST {
             found.truncated = true;
             break;
         }
         let Some(row) = state.reader.row(position)? else { continue };
-        found.looked += 1;
-        if let Some((line, size)) = line(state, &row, context)? {
-            bytes += size;
-            found.lines.push(line);
-        }
+        found.cost += cost(&row);
+        found.lines.extend(line(state, &row, context)?);
     }
     if found.truncated {
-        let first = first_sequence(state, context, &mut found.looked)?;
+        let first = first_sequence(state, context, &mut found.cost)?;
         let oldest = found.lines.last().map(|line| line.position);
         found.lines.extend(first.filter(|first| Some(first.position) < oldest));
     }
@@ -52,31 +59,30 @@ pub fn lines(state: &State, context: &str) -> Result<Lines, Problem> {
     Ok(found)
 }
 
-/// What a row says about a context, and its size.
-fn line(state: &State, row: &Row, context: &str) -> Result<Option<(Line, usize)>, Problem> {
+/// What a row says about a context.
+fn line(state: &State, row: &Row, context: &str) -> Result<Option<Line>, Problem> {
     let Row { position, stream_time, entry } = row;
     Ok(match entry {
-        Entry::Event(recorded) => {
-            let line = Line::of_event(*position, *stream_time, recorded, context);
-            line.map(|line| (line, recorded.payload.len()))
-        }
+        Entry::Event(recorded) => Line::of_event(*position, *stream_time, recorded, context),
         // An issue event says what the line that caused it says already.
         Entry::Own(own) if matches!(own.kind, OwnKind::Issue(_)) => None,
         Entry::Own(own) => {
             let message = messages::of_own(*own, &state.reader, &state.settings)?;
-            let line = |m: Message| Some((Line::of_message(*position, *stream_time, &m, context)?, m.body.len()));
-            message.and_then(line)
+            message.and_then(|m| Line::of_message(*position, *stream_time, &m, context))
         }
     })
 }
 
-fn first_sequence(state: &State, context: &str, looked: &mut usize) -> Result<Option<Line>, Problem> {
-    let positions = state.reader.positions(Mark::Context(context).hash())?;
-    let kept = positions.into_iter().filter_map(|position| state.reader.row(position).transpose());
-    for row in kept.take(BEGINNING) {
-        *looked += 1;
-        if let Some((line, _)) = line(state, &*row?, context)?.filter(|(line, _)| line.is_of_sequence()) {
+fn first_sequence(state: &State, context: &str, spent: &mut usize) -> Result<Option<Line>, Problem> {
+    let end = *spent + BEGINNING;
+    for position in state.reader.positions(Mark::Context(context).hash())? {
+        let Some(row) = state.reader.row(position)? else { continue };
+        *spent += cost(&row);
+        if let Some(line) = line(state, &row, context)?.filter(Line::is_of_sequence) {
             return Ok(Some(line));
+        }
+        if *spent >= end {
+            break;
         }
     }
     Ok(None)

@@ -155,6 +155,15 @@ async fn a_request_looks_at_a_bounded_part_of_the_journal() {
     assert_eq!(names(&endpoint.get(&format!("/api/v1/sequences?cursor={next}")).await), "short long");
     // What was read is not read again.
     assert_eq!(names(&endpoint.get("/api/v1/sequences").await), "l5 l4 l3 l2 short long");
+    // Those that have changed are, and all at once they are too many.
+    let more = ["l2", "l3", "l4", "l5"].map(|context| event(9_000, "test.started", context, "dev", json!({})));
+    endpoint.fold(&more);
+    let refused = endpoint.ask("GET", "/api/v1/sequences?keptnContext=l2,l3,l4,l5,short").await;
+    assert!(
+        refused.status == StatusCode::BAD_REQUEST && refused.text().contains("fewer at once"),
+        "{}",
+        refused.text()
+    );
 }
 
 #[tokio::test]
