@@ -51,7 +51,7 @@ pub(super) fn picture(timeline: &Timeline, look: Look) -> String {
         lanes.push((one_line(&stage.name), stage_lanes));
     }
     let mut text = head(timeline, look);
-    let layout = Layout::of(lanes.iter().flat_map(|(_, lanes)| lanes), look);
+    let layout = Layout::of(lanes.iter().flat_map(|(_, lanes)| lanes), timeline.finished_at, look);
     for (stage, lanes) in lanes.iter().filter(|(_, lanes)| !lanes.is_empty()) {
         let _ = writeln!(text, "\n{}", if stage.is_empty() { "(no stage)" } else { stage });
         lanes.iter().for_each(|lane| layout.draw(lane, &mut text));
@@ -84,7 +84,8 @@ fn head(timeline: &Timeline, look: Look) -> String {
     };
     line("context", one_line(&timeline.keptn_context));
     let took = timeline.duration_seconds.map(|s| format!(", took {}", took(s))).unwrap_or_default();
-    line("begun", timeline.triggered_at.map(|at| format!("{at}{took}")).unwrap_or_default());
+    let begun = timeline.triggered_at.and_then(|at| Time::from_unix(at.unix_seconds(), 0));
+    line("begun", begun.map(|at| format!("{at}{took}")).unwrap_or_default());
     line("problem", timeline.problem.as_deref().map(one_line).unwrap_or_default());
     if timeline.truncated {
         line("", format!("it has more events than the {} that are shown", timeline.events));
@@ -104,7 +105,8 @@ struct Layout {
 }
 
 impl Layout {
-    fn of<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, look: Look) -> Layout {
+    /// The scale ends with the last sequence, where that has ended: what comes late stands at the edge.
+    fn of<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, end: Option<Time>, look: Look) -> Layout {
         let longest = |text: &dyn Fn(&Lane) -> usize| lanes.clone().map(text).max().unwrap_or(0);
         let name = longest(&|l| l.name.chars().count()).min(NAME);
         let verdict = longest(&|l| l.verdict.text(look).chars().count());
@@ -113,7 +115,7 @@ impl Layout {
         let rest = look.width.saturating_sub(name + verdict + duration + who + 8);
         let bar = rest.clamp(*BAR.start(), *BAR.end());
         let times = || lanes.clone().flat_map(|l| [l.span.asked, l.span.begun, l.span.ended]).flatten();
-        let scale = times().min().zip(times().max());
+        let scale = times().min().zip(end.or_else(|| times().max()));
         Layout { look, name, bar, verdict, duration, who, scale }
     }
 

@@ -205,7 +205,9 @@ impl<F: Fn(KeyId) -> Option<Known>> Fold<F> {
         let changes = self.changes(line);
         let TaskSoFar { stage, sequence, .. } = self.tasks[at];
         self.stages[stage].view.latest_event = Some(event_ref(line));
-        let over = sequence.is_some_and(|s| self.sequences[s].view.state.is_over());
+        // Keptn ends a sequence of its own accord only when all its tasks are complete; other publishers do not wait.
+        let cut = |s: usize| matches!(self.sequences[s].view.state, State::Aborted | State::TimedOut);
+        let cut_off = sequence.is_some_and(cut);
         let task = &mut self.tasks[at];
         task.view.issues.extend(changes);
         match phase {
@@ -217,7 +219,7 @@ impl<F: Fn(KeyId) -> Option<Known>> Fold<F> {
                 }
             }
             Phase::Invalidated => task.view.invalidated_at = Some(line.at),
-            Phase::Started | Phase::StatusChanged | Phase::Finished => task.reply(line, phase, over),
+            Phase::Started | Phase::StatusChanged | Phase::Finished => task.reply(line, phase, cut_off),
         }
     }
 
@@ -304,9 +306,9 @@ impl<F: Fn(KeyId) -> Option<Known>> Fold<F> {
 }
 
 impl TaskSoFar {
-    fn reply(&mut self, line: &Line, phase: Phase, over: bool) {
+    fn reply(&mut self, line: &Line, phase: Phase, cut_off: bool) {
         self.answered = true;
-        let late = over || self.view.complete;
+        let late = cut_off || self.view.complete;
         let source = &line.head.origin.source;
         let executors = &mut self.view.executors;
         let here = |wanted: fn(&Executor) -> bool| move |e: &&mut Executor| e.source == *source && wanted(e);

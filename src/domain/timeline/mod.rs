@@ -171,7 +171,7 @@ pub struct Executor {
     pub source: String,
     /// Whether it is Shipwatch itself.
     pub by_shipwatch: bool,
-    /// It came, or ended, when the task was complete or its sequence over: Keptn ignores that.
+    /// It came, or ended, when the task was complete or its sequence had been cut off: Keptn ignores that.
     pub late: bool,
     /// `started`.
     #[schema(value_type = Option<String>, format = DateTime)]
