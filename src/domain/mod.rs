@@ -1,5 +1,6 @@
 //! The pure centre: events in, decisions out. No clock, no randomness, no store, no broker.
 
+pub mod deadline;
 pub mod decide;
 pub mod decision;
 pub mod event;

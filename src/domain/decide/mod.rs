@@ -6,6 +6,7 @@ mod effect;
 mod invalidate;
 mod own;
 mod request;
+mod stuck;
 mod tasks;
 mod transition;
 
@@ -13,6 +14,8 @@ mod transition;
 mod golden;
 #[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+mod stuck_tests;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::deadline;
 use super::decision::{Change, Fate, Layer};
 use super::event::{Data, Event, Form, Invalid};
 use super::ids::{KeyId, Position, ScopeId};
@@ -46,7 +50,7 @@ pub(crate) const REPLAY: &str = "shipwatchreplay";
 const RUN: usize = 64;
 
 /// Why such an event decides nothing.
-pub(super) const REPLAYED: &str = "marked as a replay, which causes nothing";
+pub(crate) const REPLAYED: &str = "marked as a replay, which causes nothing";
 
 /// Says what an event means. The rules in force, and those that were in force earlier.
 pub trait Judge {
@@ -200,6 +204,9 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         if self.seen_before(&head.origin)? {
             return Ok(Effect::new(Fate::Duplicate(Layer::Id), "an event with this source and id has been handled"));
         }
+        if event.source == CONTROL && event.ty == deadline::TYPE {
+            return self.deadline_passed(event, head);
+        }
         if event.source == SOURCE || event.source == CONTROL {
             return Ok(Effect::new(Fate::Own, "published by Shipwatch"));
         }
@@ -235,13 +242,17 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             Some(Type::Task { task, phase: Phase::Invalidated }) => return self.invalidate(event, task),
             _ => {}
         }
-        match verdict {
-            Verdict::Signal(signal) => self.signal(event, head, *signal),
-            Verdict::Neutral { rule, why } => Ok(Effect::new(Fate::Recorded, why).by(&rule)),
-            Verdict::Ignored { rule, reason } => Ok(Effect::new(Fate::Ignored, reason).by(&rule)),
-            Verdict::NoRule => Ok(Effect::new(Fate::Recorded, no_rule(keptn))),
-            Verdict::Broken { rule, reason } => Ok(Effect::new(Fate::Parked, reason).by(&rule)),
+        let mut effect = match verdict {
+            Verdict::Signal(signal) => self.signal(event, head, *signal)?,
+            Verdict::Neutral { rule, why } => Effect::new(Fate::Recorded, why).by(&rule),
+            Verdict::Ignored { rule, reason } => Effect::new(Fate::Ignored, reason).by(&rule),
+            Verdict::NoRule => Effect::new(Fate::Recorded, no_rule(keptn)),
+            Verdict::Broken { rule, reason } => Effect::new(Fate::Parked, reason).by(&rule),
+        };
+        if let Some(Type::Task { task, phase: Phase::Finished }) = keptn {
+            self.late_finish(&mut effect, head, task)?;
         }
+        Ok(effect)
     }
 
     /// Same `source` and `id`. A parked event does not count, so that a mended one can be sent again, unless it was answered.
