@@ -20,6 +20,7 @@ use crate::domain::row::{Entry, Own};
 use crate::domain::rules::RuleSet;
 use crate::domain::stream::Reached;
 use crate::domain::time::Time;
+use crate::effects::deadlines::{self, Deadlines};
 use crate::effects::outbox::Outbox;
 use crate::effects::{doubt, feedback, publish};
 use crate::gateway;
@@ -55,6 +56,8 @@ pub struct Config {
     pub rules_now: watch::Sender<RuleSet>,
     /// What decisions depend on besides.
     pub settings: Settings,
+    /// How long tasks may take.
+    pub deadlines: deadlines::Spans,
     /// How the store is opened.
     pub store: store::Options,
     /// The gateway; none: off.
@@ -274,6 +277,22 @@ async fn work(
     let progress = Arc::new(Progress::default());
     let attached_status = attached.inbox.status();
     let end_at_start = Arc::new(AtomicU64::new(end_of_ours(&bus, &attached, &config.settings).await));
+    // Deadlines wait for everything that stands in the stream, ours or not.
+    let live_behind = Arc::new(AtomicU64::new(attached.last_sequence));
+    let watched = Deadlines::new(config.deadlines.clone());
+    let clock = deadlines::Clock {
+        reader: store.reader(),
+        last: store.progress().last,
+        publisher: bus.publisher(),
+        folded: progress.folded.clone(),
+        live_behind: live_behind.clone(),
+    };
+    let watching = deadlines::run(watched.clone(), clock, stop.clone());
+    let watching = tokio::spawn(async move {
+        if let Err(error) = watching.await {
+            tracing::error!(error = format!("{error:#}"), "deadlines of tasks are not watched");
+        }
+    });
     let pipeline = Pipeline {
         rules,
         settings: config.settings.clone(),
@@ -281,6 +300,7 @@ async fn work(
         outbox: outbox.clone(),
         due,
         asked,
+        deadlines: watched,
         progress: progress.clone(),
         end_at_start: end_at_start.clone(),
         from,
@@ -293,13 +313,10 @@ async fn work(
         duplicate_window: attached.duplicate_window,
         folded: progress.folded.clone(),
     };
-    let catching_up = tokio::spawn(caught_up(
-        bus.clone(),
-        config.clone(),
-        end_at_start,
-        progress.clone(),
-        attached.stream.name.clone(),
-    ));
+    let catching_up = [end_at_start, live_behind].map(|end| {
+        let stream = attached.stream.name.clone();
+        tokio::spawn(caught_up(bus.clone(), config.clone(), end, progress.clone(), stream))
+    });
     let (trying, tried) = oneshot::channel();
     let reloading = Reloading {
         bus: bus.clone(),
@@ -347,8 +364,9 @@ async fn work(
     telling.abort();
     let _ = telling.await;
     grace.abort();
-    catching_up.abort();
+    catching_up.iter().for_each(JoinHandle::abort);
     reloading.abort();
+    watching.abort();
     bus.flush().await;
     result
 }

@@ -16,6 +16,7 @@ use crate::bus::{self, Inbox};
 use crate::crash;
 use crate::domain::decide::{Memory, Settings};
 use crate::domain::stream::Reached;
+use crate::effects::deadlines::{Deadlines, Feed};
 use crate::effects::feedback::Asked;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
@@ -48,6 +49,8 @@ pub struct Pipeline {
     pub due: mpsc::Sender<Vec<Due>>,
     /// Events whose publishers wait to be told.
     pub asked: mpsc::Sender<Vec<Asked>>,
+    /// The tasks under way.
+    pub deadlines: Arc<Deadlines>,
     /// How far the fold is.
     pub progress: Arc<Progress>,
     /// Where reading begins.
@@ -72,8 +75,20 @@ impl Pipeline {
     /// # Errors
     /// Where the store cannot be read or written, or the broker refuses for good. The process ends then.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Pipeline { store, inbox, rules, settings, event_size, outbox, due, asked, progress, from, end_at_start } =
-            self;
+        let Pipeline {
+            store,
+            inbox,
+            rules,
+            settings,
+            event_size,
+            outbox,
+            due,
+            asked,
+            deadlines,
+            progress,
+            from,
+            end_at_start,
+        } = self;
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
         let (to_acks, acks) = mpsc::channel::<bus::Token>(16);
         let folded = from.sequence;
@@ -93,6 +108,7 @@ impl Pipeline {
             due,
             asked,
             acks: to_acks,
+            deadlines: Feed::new(deadlines),
             progress,
             live: folded >= end_at_start.load(Ordering::Relaxed),
             end_at_start,

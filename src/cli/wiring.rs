@@ -16,6 +16,7 @@ use crate::config::{self, Config, IssueEvent, Nkey};
 use crate::domain::decide::{Settings, TaskNames};
 use crate::domain::issue::ChangeKind;
 use crate::domain::rules::RuleSet;
+use crate::effects::deadlines::Spans;
 use crate::rules::{self, reload::Source};
 use crate::secrets::Secrets;
 use crate::{gateway, metrics, query, store};
@@ -181,6 +182,7 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
             keep_events,
             public_url: String::new(),
         },
+        deadlines: deadlines(&config.deadlines),
         store: store::Options {
             retention: store::Retention {
                 events: Some(keep_events),
@@ -191,6 +193,12 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
         gateway: gateway(config, &rules_now),
         rules_now,
     })
+}
+
+/// How long tasks may take.
+fn deadlines(config: &config::Deadlines) -> Spans {
+    let own = config.tasks.iter().map(|(task, own)| (task.clone(), (own.started, own.finished)));
+    Spans { started: config.started, finished: config.finished, tasks: own.collect() }
 }
 
 /// The rules of this start: a service does not begin with broken ones.

@@ -22,6 +22,9 @@ use super::time::Time;
 /// The type, and the subject.
 pub const TYPE: &str = "dev.shipwatch.deadline.passed";
 
+/// What stands between trigger and deadline in the name of a run.
+const RUN: &str = "/deadline/";
+
 /// Which deadline of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,6 +112,24 @@ impl Passed {
 /// The id of the event: there is one for a trigger and a deadline, whoever publishes it and how often.
 pub fn id(trigger: &Origin, deadline: Deadline) -> Uuid {
     ids::derive("deadline", &[&trigger.source, &trigger.id, deadline.as_str()])
+}
+
+/// The run under which a deadline of a trigger speaks: not that of the task's outcome, whose success must not be held back.
+pub fn run(trigger: &str, deadline: Deadline) -> String {
+    format!("{trigger}{RUN}{deadline}")
+}
+
+/// The deadline that a run is of, if it is one of this trigger.
+pub fn of_run(run: &str, trigger: &str) -> Option<Deadline> {
+    let word = run.strip_prefix(trigger)?.strip_prefix(RUN)?;
+    Deadline::ALL.into_iter().find(|d| d.as_str() == word)
+}
+
+/// The trigger and the deadline that a journal line speaks of, whether or not the task was still open.
+pub fn said(recorded: &Recorded) -> Option<(&str, Deadline)> {
+    let head = recorded.head.as_ref().filter(|h| h.ty == TYPE)?;
+    let trigger = head.triggered_id.as_deref()?;
+    Some((trigger, of_run(recorded.decision.run.as_deref()?, trigger)?))
 }
 
 /// The task that a journal line asks for, where its deadlines are watched: somebody else has to carry it out, it is no replay

@@ -17,6 +17,7 @@ use crate::domain::issue::KeyState;
 use crate::domain::lookup::Lookup as _;
 use crate::domain::messages;
 use crate::domain::row::{Entry, Own};
+use crate::effects::deadlines::Feed;
 use crate::effects::feedback::{self, Asked};
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
@@ -40,6 +41,7 @@ pub(super) struct Fold {
     pub(super) due: mpsc::Sender<Vec<Due>>,
     pub(super) asked: mpsc::Sender<Vec<Asked>>,
     pub(super) acks: mpsc::Sender<bus::Token>,
+    pub(super) deadlines: Feed,
     pub(super) progress: Arc<Progress>,
     /// The fold has reached all that an earlier life may have sent, so what is owed is sent.
     pub(super) live: bool,
@@ -148,6 +150,7 @@ impl Fold {
     ) -> anyhow::Result<()> {
         count(&decided);
         self.collect(&decided, due, own);
+        self.deadlines.note(&decided.row);
         let changed = self.rules.meet(&decided, staged)?;
         staged.add(decided)?;
         if let Some(texts) = changed {
@@ -196,6 +199,7 @@ impl Fold {
 
     /// After the commit: what is owed is noted, what came back is struck off, and the rest is sent.
     fn settle(&mut self, due: Vec<Due>, own: Vec<Own>, sequence: u64, last: Position) -> anyhow::Result<()> {
+        self.deadlines.committed();
         for line in due.chunk_by(|a, b| a.of == b.of) {
             self.outbox.owe(line[0].of, line.iter().map(|d| d.message.kind));
         }

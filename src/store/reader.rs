@@ -178,6 +178,11 @@ impl Lookup for Reader {
         Ok(Reader::rows(self, mark.hash())?)
     }
 
+    fn newest_rows(&self, mark: Mark<'_>, limit: usize) -> Result<Vec<Arc<Row>>, Unreadable> {
+        let positions = self.shared.find_newest(mark.hash(), limit)?;
+        positions.into_iter().filter_map(|position| Lookup::row(self, position).transpose()).collect()
+    }
+
     fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {
         Ok(self.shared.row(position)?)
     }

@@ -15,5 +15,6 @@ mod replies;
 mod restarts;
 mod rules;
 mod samples;
+mod stuck;
 mod support;
 mod whole_store;

@@ -26,16 +26,10 @@ const RULE: &str = "stuck-task";
 /// done a few times in its life only.
 const EVENTS: usize = 4096;
 
-/// The run under which a deadline of a trigger speaks: not that of the task's outcome, whose success must not be held back.
-fn run_of(trigger: &str, deadline: Deadline) -> String {
-    format!("{trigger}/deadline/{deadline}")
-}
-
 /// Whether a deadline of this trigger was the last to speak for a key, and is not answered yet.
 fn stands(marks: &Marks, trigger: &str) -> bool {
     let active = marks.issue.as_ref().is_some_and(|i| i.state == State::Active);
-    let last = marks.newest.as_ref().and_then(|n| n.run.strip_prefix(trigger)?.strip_prefix("/deadline/"));
-    active && last.is_some_and(|last| Deadline::ALL.iter().any(|d| d.as_str() == last))
+    active && marks.newest.as_ref().is_some_and(|n| deadline::of_run(&n.run, trigger).is_some())
 }
 
 /// Whether a change is what the end of this trigger's task did to the issue that says it is stuck.
@@ -114,24 +108,28 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         {
             return left(format!("a deadline that says something else than its trigger {trigger_id}"));
         }
+        let mut effect = Effect::new(Fate::Recorded, "").by(RULE);
+        let run = deadline::run(trigger_id, passed.deadline);
+        effect.run = Some(run.clone());
         let (replies, _) = self.replies(trigger_id)?;
         if !replies.misses(passed.deadline) {
-            return left(match passed.deadline {
+            effect.why = match passed.deadline {
                 Deadline::Started => format!("{task} has been answered by now"),
                 Deadline::Finished if replies.done() => format!("{task} has finished by now"),
                 Deadline::Finished => format!("{task} has not been started"),
-            });
+            };
+            return Ok(effect);
         }
         if let Some(end) = self.sequence_ended(&trigger, asked)? {
-            return left(format!("the sequence of {task} has ended with event {end}"));
+            effect.why = format!("the sequence of {task} has ended with event {end}");
+            return Ok(effect);
         }
-        let mut effect = Effect::new(Fate::Applied, "").by(RULE);
         let key = key(task, &asked.project, &asked.stage, &asked.service);
         let marks = match self.lookup.key(key.id()) {
             Some(state) => state.marks.clone(),
             None => Arc::new(self.marks_of_scope(key.scope_id())),
         };
-        let (run, texts) = (run_of(trigger_id, passed.deadline), texts(event, &passed));
+        let texts = texts(event, &passed);
         let claim = self.spoken(head, &marks, &run, Some(&texts), &passed.service, trigger_id);
         effect.outcome = claim.outcome;
         effect.at = Some(claim.at);
@@ -142,7 +140,6 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             Deadline::Finished => format!("{}: {started} started {task} and {finished} finished", effect.why),
         };
         effect.key = Some(key);
-        effect.run = Some(run);
         Ok(effect)
     }
 
@@ -258,7 +255,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let then = Case { position: row.position, stream_time: row.stream_time, ..*self };
         let after = if head.ty == deadline::TYPE && d.fate == Fate::Applied && d.key.as_ref().map(Key::id) == Some(id) {
             let passed = Passed::read(event).ok()?;
-            let (run, texts) = (run_of(trigger_id, passed.deadline), texts(event, &passed));
+            let (run, texts) = (deadline::run(trigger_id, passed.deadline), texts(event, &passed));
             let claim_ = then.spoken(head, marks, &run, Some(&texts), &passed.service, trigger_id);
             claim(marks, &[], number, &claim_, |_| None)
         } else if changed.is_some_and(|c| ends(c, trigger_id)) && stands(marks, trigger_id) {
