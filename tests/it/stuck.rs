@@ -118,11 +118,11 @@ async fn what_ends_in_time_is_never_spoken_of() {
 #[tokio::test]
 async fn a_deadline_that_passes_while_the_service_is_down_is_said_after_the_start() {
     let mut world = World::with_config("deadlines: {started: 1h, finished: 5s}\n").await;
-    for event in
-        [task_triggered("test").id("t1"), started("test", "t1"), task_triggered("test").id("t2"), started("test", "t2")]
-    {
-        world.fold(event).await;
+    for id in ["t1", "t2"] {
+        world.bus.publish(task_triggered("test").id(id)).await;
+        world.bus.publish(started("test", id)).await;
     }
+    world.settle().await;
     assert!(world.service.take().unwrap().terminate().await.success());
     // Meanwhile one of them is finished.
     world.bus.publish(task_finished("test").run("t2").at(1)).await;
@@ -178,7 +178,7 @@ async fn a_crash_after_a_deadline_is_published_doubles_nothing() {
 
 #[tokio::test]
 async fn a_broker_that_is_away_gets_the_deadline_when_it_is_back() {
-    let mut world = World::with_config(SHORT).await;
+    let mut world = World::with_config("deadlines: {started: 4s}\n").await;
     world.fold(task_triggered("test").id("t1")).await;
     world.nats.kill();
     world.service().logged(&["a deadline was not taken by the stream"]).await;
