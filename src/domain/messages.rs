@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::decide::{Settings, TaskNames};
+use super::decide::{SLI_TASK, Settings, TaskNames};
 use super::decision::{Answer, Change, ResultWord, Status};
 use super::event::Event;
 use super::ids::{self, KeyId, Position};
@@ -47,6 +47,8 @@ pub fn subjects(settings: &Settings) -> Vec<String> {
     let TaskNames { open, update, close, check } = &settings.tasks;
     let replies = [open, update, close, check]
         .into_iter()
+        .map(String::as_str)
+        .chain([SLI_TASK])
         .flat_map(|task| [OwnKind::Started, OwnKind::Finished].map(|kind| reply_subject(task, kind)));
     let events = settings.issue_events.iter().map(|kind| issue_subject(*kind));
     replies.chain(events).collect()

@@ -170,6 +170,10 @@ impl Lookup for Reader {
         ids.into_iter().filter_map(|id| catalog.scope(id)).flat_map(|s| s.keys.clone()).collect()
     }
 
+    fn keys_of_stage(&self, project: &str, stage: &str) -> Vec<KeyId> {
+        self.catalog().scopes_of_stage(project, stage).flat_map(|(_, s)| s.keys.clone()).collect()
+    }
+
     fn next_number(&self) -> u64 {
         self.shared.state.read().fold.next_number
     }

@@ -283,6 +283,19 @@ impl Lookup for Staged {
         keys
     }
 
+    fn keys_of_stage(&self, project: &str, stage: &str) -> Vec<KeyId> {
+        let stored = self.shared.catalog.read();
+        let mut scopes: BTreeMap<ScopeId, Arc<ScopeState>> =
+            stored.scopes_of_stage(project, stage).map(|(id, s)| (id, s.clone())).collect();
+        for (id, state) in &self.scopes {
+            match state {
+                Some(s) if s.project == project && s.stage == stage => scopes.insert(*id, s.clone()),
+                _ => scopes.remove(id),
+            };
+        }
+        scopes.values().flat_map(|s| s.keys.clone()).collect()
+    }
+
     fn next_number(&self) -> u64 {
         self.fold.next_number
     }

@@ -6,6 +6,7 @@ mod effect;
 mod invalidate;
 mod own;
 mod request;
+mod sli;
 mod stuck;
 mod tasks;
 mod transition;
@@ -14,6 +15,8 @@ mod transition;
 mod golden;
 #[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+mod sli_tests;
 #[cfg(test)]
 mod stuck_tests;
 #[cfg(test)]
@@ -41,6 +44,7 @@ use transition::{Claim, Prior, Step, claim};
 
 pub use own::{Known, Memory};
 pub(crate) use request::salvage;
+pub(crate) use sli::TASK as SLI_TASK;
 pub use tasks::TaskNames;
 
 /// Extension of events that are sent again for other consumers: recorded, and the cause of nothing.
@@ -190,7 +194,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let Some(Type::Task { task, phase: Phase::Triggered }) = Type::parse(&event.ty) else {
             return Ok((None, effect));
         };
-        if self.settings.tasks.get(task).is_none() || self.seen_before(&Head::of(&event).origin)? {
+        if !self.is_ours(&event, task) || self.seen_before(&Head::of(&event).origin)? {
             return Ok((None, effect));
         }
         effect.answer = Some(tasks::refuse(task, &format!("the event cannot be read: {reason}")));
@@ -216,7 +220,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         {
             let mut effect = Effect::new(Fate::Parked, "data is not a JSON object, which Keptn events need");
             if let Some(Type::Task { task, phase: Phase::Triggered }) = keptn
-                && self.settings.tasks.get(task).is_some()
+                && self.is_ours(event, task)
             {
                 effect.answer = Some(tasks::refuse(task, "data is not a JSON object"));
             }
@@ -227,7 +231,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         {
             let mut effect = Effect::new(Fate::Parked, reason.clone());
             if let Some(Type::Task { task, phase: Phase::Triggered }) = keptn
-                && self.settings.tasks.get(task).is_some()
+                && self.is_ours(event, task)
             {
                 effect.answer = Some(tasks::refuse(task, &reason));
             }
@@ -237,6 +241,9 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             Some(Type::Task { task, phase: Phase::Triggered }) => {
                 if let Some(ours) = self.settings.tasks.get(task) {
                     return self.answer(event, head, task, ours);
+                }
+                if sli::is_ours(event) {
+                    return self.measure(event, head);
                 }
             }
             Some(Type::Task { task, phase: Phase::Invalidated }) => return self.invalidate(event, task),
@@ -253,6 +260,11 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             self.late_finish(&mut effect, head, task)?;
         }
         Ok(effect)
+    }
+
+    /// Whether Shipwatch answers this trigger.
+    fn is_ours(&self, event: &Event, task: &str) -> bool {
+        self.settings.tasks.get(task).is_some() || sli::is_ours(event)
     }
 
     /// Same `source` and `id`. A parked event does not count, so that a mended one can be sent again, unless it was answered.

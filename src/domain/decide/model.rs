@@ -58,6 +58,10 @@ impl Lookup for Model {
     fn keys_with_scope(&self, scope: &Scope) -> Vec<KeyId> {
         self.scopes.values().filter(|s| s.scope == *scope).flat_map(|s| s.keys.clone()).collect()
     }
+    fn keys_of_stage(&self, project: &str, stage: &str) -> Vec<KeyId> {
+        let of = |s: &&Arc<ScopeState>| s.project == project && s.stage == stage;
+        self.scopes.values().filter(of).flat_map(|s| s.keys.clone()).collect()
+    }
     fn next_number(&self) -> u64 {
         self.opened + 1
     }
