@@ -1,5 +1,6 @@
 //! Effects: what leaves the service because of what was folded. Only after the commit. What others rely on
-//! leaves from the outbox; `feedback` is a courtesy to those who wait at this moment.
+//! leaves from the outbox; `feedback` is a courtesy to those who wait at this moment, and `deadlines` has the clock that the
+//! fold lacks.
 
 pub mod deadlines;
 pub mod doubt;
