@@ -13,8 +13,7 @@ use shipwatch::domain::decide::{self, Incoming, Memory, Settings, TaskNames};
 use shipwatch::domain::event::Form;
 use shipwatch::domain::ids::Position;
 use shipwatch::domain::issue::ChangeKind;
-use shipwatch::domain::messages;
-use shipwatch::domain::row::{Entry, Head};
+use shipwatch::domain::row::Head;
 use shipwatch::domain::rules::{RuleSet, Verdict};
 use shipwatch::domain::stream::{Reached, StreamIdentity};
 use shipwatch::domain::time::Time;
@@ -153,14 +152,11 @@ impl Line {
         let mut staged = self.store.stage();
         for incoming in incoming {
             let decided = decide::decide(incoming, &staged, &self.in_force, &self.settings, &self.memory);
-            let decided = decided.expect("a decision");
-            if let (Entry::Event(recorded), Some(event)) = (&decided.row.entry, &decided.event) {
-                let after = |id| decided.keys.iter().find(|(key, _)| *key == id).and_then(|(_, state)| state.clone());
-                let caused = messages::caused_by(decided.row.stream_time, recorded, event, after, &self.settings);
-                for message in caused {
-                    self.memory.note(decided.row.position, event.context.as_deref(), &message);
-                    self.back.push((message.subject.clone(), message.body.clone()));
-                }
+            let mut decided = decided.expect("a decision");
+            let context = decided.event.as_ref().and_then(|event| event.context.as_deref());
+            for message in std::mem::take(&mut decided.messages) {
+                self.memory.note(decided.row.position, context, &message);
+                self.back.push((message.subject.clone(), message.body.clone()));
             }
             staged.add(decided).expect("a line");
         }

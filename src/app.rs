@@ -20,14 +20,18 @@ use crate::domain::row::{Entry, Own};
 use crate::domain::rules::RuleSet;
 use crate::domain::stream::Reached;
 use crate::domain::time::Time;
+use crate::effects::callback::{Desk, Tokens};
+use crate::effects::deadlines::{self, Deadlines};
 use crate::effects::outbox::Outbox;
-use crate::effects::{doubt, feedback, publish};
+use crate::effects::{deliver, doubt, feedback, publish};
 use crate::gateway;
+use crate::outbound;
 use crate::pipeline::{Pipeline, Progress, missed};
 use crate::query;
 use crate::rules::opening::opening;
 use crate::rules::reload::{Reloading, Source};
 use crate::rules::serving::Serving;
+use crate::secrets::Secrets;
 use crate::store::{self, Store};
 
 /// Everything the service needs to know.
@@ -55,10 +59,29 @@ pub struct Config {
     pub rules_now: watch::Sender<RuleSet>,
     /// What decisions depend on besides.
     pub settings: Settings,
+    /// How long tasks may take.
+    pub deadlines: deadlines::Spans,
     /// How the store is opened.
     pub store: store::Options,
     /// The gateway; none: off.
     pub gateway: Option<gateway::Options>,
+    /// How webhooks are called.
+    pub outgoing: Outgoing,
+}
+
+/// How webhooks are called.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Where calls may go.
+    pub policy: outbound::Policy,
+    /// What webhooks leave open.
+    pub defaults: deliver::Defaults,
+    /// Calls at a time.
+    pub at_once: usize,
+    /// Where secrets are.
+    pub secrets: Secrets,
+    /// Base of callback addresses; none for the address that the gateway has.
+    pub callback_url: Option<String>,
 }
 
 /// Messages waiting for the publisher, in groups.
@@ -99,6 +122,9 @@ impl App {
             None => None,
         };
         let gateway_addr = gateway.as_ref().map(|g| g.addr);
+        let reachable = gateway_addr.filter(|addr| !addr.ip().is_unspecified()).map(|addr| format!("http://{addr}"));
+        let callback_url = config.outgoing.callback_url.take().or(reachable);
+        config.outgoing.callback_url = callback_url.map(|url| url.trim_end_matches('/').to_owned());
         let readiness = query::Readiness::new("connecting to the broker");
         let reader = store.reader();
         metrics.watch(reader.clone());
@@ -269,18 +295,53 @@ async fn work(
 
     let outbox = Arc::new(owed(&store, &config.settings)?);
     let (due, to_publish) = mpsc::channel(DUE);
+    let (calls, to_call) = mpsc::channel(DUE);
     let (asked, to_tell) = mpsc::channel(feedback::WAITING);
+    let tokens = Tokens::open(&config.data_dir, &config.outgoing.secrets).context("the key of callback addresses")?;
+    let desk = Desk::new(store.reader(), tokens.clone());
+    let desk = tokio::spawn(desk.run(bus.publisher(), Desk::listen(&bus).await?));
+    let caller = deliver::Caller {
+        reader: store.reader(),
+        settings: config.settings.clone(),
+        book: deliver::Book::new(store.reader()),
+        outbox: outbox.clone(),
+        publisher: bus.publisher(),
+        client: outbound::Client::new(config.outgoing.policy.clone()).context("TLS of calls")?,
+        secrets: config.outgoing.secrets.clone(),
+        tokens,
+        callback_url: config.outgoing.callback_url.clone(),
+        defaults: config.outgoing.defaults,
+        largest: config.event_size.min(bus.max_payload()),
+    };
     let telling = tokio::spawn(feedback::run(store.reader(), bus.publisher(), to_tell));
     let progress = Arc::new(Progress::default());
     let attached_status = attached.inbox.status();
-    let end_at_start = Arc::new(AtomicU64::new(end_of_ours(&bus, &attached, &config.settings).await));
+    let end_at_start = Arc::new(AtomicU64::new(end_of_ours(&bus, &attached, &config, &store.reader()).await));
+    // Deadlines wait for everything that stands in the stream, ours or not.
+    let live_behind = Arc::new(AtomicU64::new(attached.last_sequence));
+    let watched = Deadlines::new(config.deadlines.clone());
+    let clock = deadlines::Clock {
+        reader: store.reader(),
+        last: store.progress().last,
+        publisher: bus.publisher(),
+        folded: progress.folded.clone(),
+        live_behind: live_behind.clone(),
+    };
+    let watching = deadlines::run(watched.clone(), clock, stop.clone());
+    let watching = tokio::spawn(async move {
+        if let Err(error) = watching.await {
+            tracing::error!(error = format!("{error:#}"), "deadlines of tasks are not watched");
+        }
+    });
     let pipeline = Pipeline {
         rules,
         settings: config.settings.clone(),
         event_size: config.event_size,
         outbox: outbox.clone(),
         due,
+        calls,
         asked,
+        deadlines: watched,
         progress: progress.clone(),
         end_at_start: end_at_start.clone(),
         from,
@@ -293,13 +354,10 @@ async fn work(
         duplicate_window: attached.duplicate_window,
         folded: progress.folded.clone(),
     };
-    let catching_up = tokio::spawn(caught_up(
-        bus.clone(),
-        config.clone(),
-        end_at_start,
-        progress.clone(),
-        attached.stream.name.clone(),
-    ));
+    let catching_up = [end_at_start, live_behind].map(|end| {
+        let stream = attached.stream.name.clone();
+        tokio::spawn(caught_up(bus.clone(), config.clone(), end, progress.clone(), stream))
+    });
     let (trying, tried) = oneshot::channel();
     let reloading = Reloading {
         bus: bus.clone(),
@@ -323,6 +381,7 @@ async fn work(
     }
     let gave_up = CancellationToken::new();
     let publishing = tokio::spawn(publish::run(outbox, bus.publisher(), target, to_publish, gave_up.clone()));
+    let calling = tokio::spawn(deliver::run(Arc::new(caller), config.outgoing.at_once, to_call, gave_up.clone()));
     // Counted from the request to stop: a fold that waits for a publisher that cannot publish is let go as well.
     let (stopping, giving_up) = (stop.clone(), gave_up.clone());
     let grace = tokio::spawn(async move {
@@ -339,24 +398,34 @@ async fn work(
     let result = pipeline.run(stop).await;
     readiness.not("stopping");
     // What is owed stays owed in the store: a stop does not wait for a broker that is gone.
-    if tokio::time::timeout(GRACE, publishing).await.is_err() {
+    let mut finishing = tokio::spawn(async move { (publishing.await, calling.await) });
+    if tokio::time::timeout(GRACE, &mut finishing).await.is_err() {
         gave_up.cancel();
-        tracing::warn!("stopped with messages owed; they are sent after the next start");
+        tracing::warn!("stopped with messages or calls owed; they are sent and made after the next start");
+        let _ = finishing.await;
     }
+    desk.abort();
+    let _ = desk.await;
     // Whoever waits is let go; the folder is not, while somebody reads from it.
     telling.abort();
     let _ = telling.await;
     grace.abort();
-    catching_up.abort();
+    catching_up.iter().for_each(JoinHandle::abort);
     reloading.abort();
+    watching.abort();
     bus.flush().await;
     result
 }
 
 /// Where the last message stands that an earlier life may have sent. Up to there nothing is sent, since it may be there
 /// already; behind it nobody has answered yet. Where the broker does not say, that is the end of the stream.
-async fn end_of_ours(bus: &Bus, attached: &bus::Attached, settings: &Settings) -> u64 {
-    match bus.last_of(&attached.stream.name, &messages::subjects(settings)).await {
+async fn end_of_ours(bus: &Bus, attached: &bus::Attached, config: &Config, reader: &store::Reader) -> u64 {
+    let mut subjects = messages::subjects(&config.settings);
+    match deliver::subjects(reader) {
+        Some(of_webhooks) => subjects.extend(of_webhooks),
+        None => return attached.last_sequence,
+    }
+    match bus.last_of(&attached.stream.name, &subjects).await {
         Ok(last) => last,
         Err(error) => {
             tracing::debug!(%error, "the last message of ours is not known; what is owed waits for the end of the stream");
@@ -405,9 +474,10 @@ fn owed(store: &Store, settings: &Settings) -> anyhow::Result<Outbox> {
         let row = row?;
         match &row.entry {
             Entry::Own(own) => seen.push(*own),
-            Entry::Event(_) => {
+            Entry::Event(recorded) => {
                 let kinds = messages::again(&row, &reader, settings)?.into_iter().map(|m| m.kind);
-                outbox.owe(row.position, kinds);
+                outbox.owe(row.position, kinds.chain(recorded.calls()));
+                seen.extend(recorded.settles());
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod effects;
 pub mod gateway;
 pub mod http;
 pub mod metrics;
+pub mod outbound;
 pub mod pipeline;
 pub mod query;
 pub mod rules;

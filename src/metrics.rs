@@ -34,6 +34,8 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     describe_histogram!("shipwatch_commit_seconds", Unit::Seconds, "Time of one commit, flush and sync included");
     describe_histogram!("shipwatch_publish_seconds", Unit::Seconds, "Time from a publish to its ack");
     describe_gauge!("shipwatch_outbox_depth", "Messages owed to the stream");
+    describe_counter!("shipwatch_deliveries_total", "Calls of webhooks, by whether they succeeded or failed");
+    describe_gauge!("shipwatch_deliveries_pending", "Calls of webhooks that are owed");
     describe_gauge!("shipwatch_parked", "Messages that could not be handled");
     describe_gauge!("shipwatch_issues", "Issues, by state and severity");
     describe_gauge!("shipwatch_build_info", "1, with the version as label");
@@ -42,6 +44,7 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     counter!("shipwatch_reload_failures_total").absolute(0);
     counter!("shipwatch_passed_over_total").absolute(0);
     outbox_depth(0);
+    calls_waiting(0);
     lag(0);
     parked(0);
     Ok(handle)
@@ -66,6 +69,16 @@ pub fn family(ty: &str) -> &'static str {
 /// An event was folded.
 pub fn event(family: &'static str, outcome: &'static str) {
     counter!("shipwatch_events_total", "family" => family, "outcome" => outcome).increment(1);
+}
+
+/// A webhook was called, well or not.
+pub fn delivery(ok: bool) {
+    counter!("shipwatch_deliveries_total", "outcome" => if ok { "succeeded" } else { "failed" }).increment(1);
+}
+
+/// Calls that are owed.
+pub fn calls_waiting(n: usize) {
+    gauge!("shipwatch_deliveries_pending").set(n as f64);
 }
 
 /// Messages were passed over.

@@ -16,6 +16,8 @@ use crate::bus::{self, Inbox};
 use crate::crash;
 use crate::domain::decide::{Memory, Settings};
 use crate::domain::stream::Reached;
+use crate::effects::deadlines::{Deadlines, Feed};
+use crate::effects::deliver::CallDue;
 use crate::effects::feedback::Asked;
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
@@ -46,8 +48,12 @@ pub struct Pipeline {
     pub outbox: Arc<Outbox>,
     /// Messages that are due.
     pub due: mpsc::Sender<Vec<Due>>,
+    /// Webhooks to call.
+    pub calls: mpsc::Sender<Vec<CallDue>>,
     /// Events whose publishers wait to be told.
     pub asked: mpsc::Sender<Vec<Asked>>,
+    /// The tasks under way.
+    pub deadlines: Arc<Deadlines>,
     /// How far the fold is.
     pub progress: Arc<Progress>,
     /// Where reading begins.
@@ -72,8 +78,21 @@ impl Pipeline {
     /// # Errors
     /// Where the store cannot be read or written, or the broker refuses for good. The process ends then.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Pipeline { store, inbox, rules, settings, event_size, outbox, due, asked, progress, from, end_at_start } =
-            self;
+        let Pipeline {
+            store,
+            inbox,
+            rules,
+            settings,
+            event_size,
+            outbox,
+            due,
+            calls,
+            asked,
+            deadlines,
+            progress,
+            from,
+            end_at_start,
+        } = self;
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
         let (to_acks, acks) = mpsc::channel::<bus::Token>(16);
         let folded = from.sequence;
@@ -91,8 +110,10 @@ impl Pipeline {
             base: from.base,
             outbox,
             due,
+            calls,
             asked,
             acks: to_acks,
+            deadlines: Feed::new(deadlines),
             progress,
             live: folded >= end_at_start.load(Ordering::Relaxed),
             end_at_start,

@@ -1,5 +1,7 @@
 //! Secrets that rules and webhooks name: files of a folder, as Kubernetes mounts them, else variables of the environment.
 
+mod mask;
+
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 

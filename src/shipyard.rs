@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
 use crate::domain::rules::{Problem, RuleSet};
+use crate::domain::webhooks;
+use crate::secrets::Secrets;
 
 /// The folder of rule files inside the shipyard folder.
 const RULES: &str = "rules";
@@ -21,10 +23,10 @@ const MOST_BYTES: u64 = RuleSet::MOST_BYTES as u64;
 /// Most bytes of all files together.
 const MOST_BYTES_OF_ALL: u64 = 4 * MOST_BYTES;
 
-/// A team's rule files.
+/// A team's rule files, and its file of webhooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleFiles {
-    /// Name (`rules/builds.yaml`, wherever the shipyard folder lies) and text, in the order of the names.
+    /// Name (`rules/builds.yaml` and `webhook.yaml`, wherever the shipyard folder lies) and text, in the order of the names.
     pub files: Vec<(String, String)>,
     /// What could not be read.
     pub problems: Vec<Problem>,
@@ -35,17 +37,50 @@ pub struct RuleFiles {
 pub struct WrongRules(pub Vec<Problem>);
 
 impl RuleFiles {
-    /// Reads `rules/*.yaml` and `rules/*.yml` of a shipyard folder. Where there is no such folder, there are no team rules.
+    /// Reads `rules/*.yaml`, `rules/*.yml` and `webhook.yaml` of a shipyard folder. Where there is no such folder, there are no
+    /// team rules.
     ///
     /// Links are followed, since a mounted ConfigMap consists of them. Hidden files and folders inside are passed over.
     pub fn read(shipyard: &Path) -> RuleFiles {
-        RuleFiles::read_folder(shipyard, false)
+        RuleFiles::read_folder(shipyard, false).with_webhooks(shipyard)
     }
 
-    /// As [`RuleFiles::read`], but the folder has been there and has to be there still: one that vanished, with a mount or by
+    /// As [`RuleFiles::read`], but what `before` came from has to be there still: a folder that vanished, with a mount or by
     /// mistake, is a problem.
-    pub fn read_again(shipyard: &Path) -> RuleFiles {
-        RuleFiles::read_folder(shipyard, true)
+    pub fn read_again(shipyard: &Path, before: &RuleSet) -> RuleFiles {
+        let had = |what: &str| before.texts().iter().any(|(name, _)| name.starts_with(what));
+        let mut read = RuleFiles::read_folder(shipyard, had("rules/")).with_webhooks(shipyard);
+        if had(webhooks::FILE) && !shipyard.is_dir() {
+            read.problem(webhooks::FILE.into(), format!("folder {} is gone", shipyard.display()));
+        }
+        read
+    }
+
+    /// The webhooks of other systems that are called; without the file there are none.
+    fn with_webhooks(mut self, shipyard: &Path) -> RuleFiles {
+        match text(&shipyard.join(webhooks::FILE)) {
+            Ok(text) => self.files.push((webhooks::FILE.into(), text)),
+            Err(Unreadable { missing: true, .. }) => {}
+            Err(Unreadable { line, column, message, .. }) => {
+                self.problems.push(Problem { line, column, ..whole_file(webhooks::FILE.into(), message) });
+            }
+        }
+        self
+    }
+
+    /// As [`RuleFiles::compile`]; for a process that calls webhooks with its secrets, which have to be there.
+    ///
+    /// # Errors
+    /// As [`RuleFiles::compile`], and every secret that is not to be had.
+    pub fn compile_with(self, secrets: Option<&Secrets>) -> Result<RuleSet, WrongRules> {
+        let rules = self.compile()?;
+        let Some(secrets) = secrets else { return Ok(rules) };
+        let missing = rules.outgoing().secrets().filter_map(|wanted| {
+            let error = secrets.read(&wanted.name, &wanted.key).err()?;
+            Some(Problem { line: wanted.line, column: 1, ..whole_file(webhooks::FILE.into(), error.to_string()) })
+        });
+        let missing: Vec<Problem> = missing.collect();
+        if missing.is_empty() { Ok(rules) } else { Err(WrongRules(missing)) }
     }
 
     fn read_folder(shipyard: &Path, needed: bool) -> RuleFiles {
@@ -84,7 +119,7 @@ impl RuleFiles {
                     left -= text.len() as u64;
                     read.files.push((shown, text));
                 }
-                Err(Unreadable { line, column, message }) => {
+                Err(Unreadable { line, column, message, .. }) => {
                     read.problems.push(Problem { line, column, ..whole_file(shown, message) });
                 }
             }
@@ -114,6 +149,18 @@ impl RuleFiles {
     }
 }
 
+/// Reads one file that a team wrote, within the same bounds.
+///
+/// # Errors
+/// Why it has no text, with its place where there is one.
+pub fn read_file(file: &Path) -> Result<String, Problem> {
+    text(file).map_err(|Unreadable { line, column, message, .. }| Problem {
+        line,
+        column,
+        ..whole_file(file.display().to_string(), message)
+    })
+}
+
 fn whole_file(file: String, message: String) -> Problem {
     Problem { file: file.into(), line: 0, column: 0, message, suggestion: None }
 }
@@ -139,16 +186,21 @@ struct Unreadable {
     line: u32,
     column: u32,
     message: String,
+    /// There is no such file.
+    missing: bool,
 }
 
 impl Unreadable {
     fn whole(message: String) -> Unreadable {
-        Unreadable { line: 0, column: 0, message }
+        Unreadable { line: 0, column: 0, message, missing: false }
     }
 }
 
 fn text(file: &Path) -> Result<String, Unreadable> {
-    let failed = |e: io::Error| Unreadable::whole(format!("cannot be read: {e}"));
+    let failed = |e: io::Error| {
+        let missing = e.kind() == ErrorKind::NotFound && fs::symlink_metadata(file).is_err();
+        Unreadable { missing, ..Unreadable::whole(format!("cannot be read: {e}")) }
+    };
     // Opening a pipe would wait for somebody to write into it.
     if !fs::metadata(file).map_err(failed)?.is_file() {
         return Err(Unreadable::whole("cannot be read: it is no plain file".into()));
@@ -162,7 +214,7 @@ fn text(file: &Path) -> Result<String, Unreadable> {
         let good = String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()]);
         let line = 1 + good.matches('\n').count() as u32;
         let column = 1 + good.rsplit('\n').next().unwrap_or_default().chars().count() as u32;
-        Unreadable { line, column, message: "is not UTF-8".into() }
+        Unreadable { line, column, message: "is not UTF-8".into(), missing: false }
     })
 }
 
@@ -183,6 +235,8 @@ impl std::error::Error for WrongRules {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TEAM: &str = "apiVersion: shipwatch.dev/v1\nkind: RuleSet\nmetadata: {name: a}\nrules:\n  - {name: a, on: [a.b], ignore: true, reason: r}\n";
 
     fn shipyard(files: &[(&str, &[u8])]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -214,7 +268,9 @@ mod tests {
             let read = RuleFiles::read(shipyard);
             assert_eq!(read, RuleFiles::default());
             assert_eq!(read.compile(), Ok(RuleSet::builtin()));
-            let again = said(&RuleFiles::read_again(shipyard));
+            let had = RuleSet::with_builtin(&[("rules/a.yaml", TEAM)]).unwrap();
+            let again = said(&RuleFiles::read_again(shipyard, &had));
+            assert!(said(&RuleFiles::read_again(shipyard, &RuleSet::builtin())).is_empty());
             assert!(again[0].starts_with("rules: folder ") && again[0].contains("is gone"), "{again:?}");
         }
     }

@@ -297,3 +297,102 @@ fn doctor_says_what_is_missing_and_fails() {
     let (code, out, _) = run(&["doctor", "--durable", "a b"]);
     assert!(code == 2 && out.contains("nats.durable"), "{out}");
 }
+
+/// A folder with a shipyard in `shipyard/shipyard.yaml`.
+fn shipyard(stages: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("shipyard")).unwrap();
+    let head = "apiVersion: spec.keptn.sh/0.2.3\nkind: Shipyard\nmetadata: {name: shop}\n";
+    std::fs::write(folder.path().join("shipyard/shipyard.yaml"), format!("{head}spec: {{stages: [{stages}]}}\n"))
+        .unwrap();
+    folder
+}
+
+/// Runs `sequence lint` in a folder.
+fn sequence_lint(folder: &tempfile::TempDir, args: &[&str]) -> (i32, String, String) {
+    let mut command = shipwatch();
+    let output = command.current_dir(folder.path()).args(["sequence", "lint"]).args(args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_shipyard_that_is_fine_or_only_noteworthy_is_0() {
+    let folder = shipyard("{name: dev, sequences: [{name: s, tasks: [{name: open-issue}, {name: ours}]}]}");
+    let fine = "./shipyard/shipyard.yaml is fine\n";
+    assert_eq!(sequence_lint(&folder, &["--executor", "ours"]), (0, fine.into(), String::new()));
+    std::fs::write(folder.path().join("shipwatch.yaml"), "tasks: {openIssue: ours, updateIssue: open-issue}\n")
+        .unwrap();
+    assert_eq!(sequence_lint(&folder, &["--config", "shipwatch.yaml"]).0, 0, "tasks go by their configured names");
+    let noted = shipyard("{name: dev, sequences: [{name: s, tasks: [{name: deployment}]}]}");
+    let (code, out, err) = sequence_lint(&noted, &["--shipyard-dir", "shipyard"]);
+    assert_eq!((code, err.as_str()), (0, "1 note\n"));
+    assert!(out.contains("shipyard/shipyard.yaml:4:66  note") && out.contains("needs an executor"), "{out}");
+}
+
+#[test]
+fn tasks_that_webhooks_beside_a_shipyard_answer_are_answered() {
+    let folder = shipyard("{name: dev, sequences: [{name: s, tasks: [{name: open-ticket}, {name: chat}]}]}");
+    let head = "apiVersion: webhookconfig.keptn.sh/v1beta1\nkind: WebhookConfig\nspec:\n  webhooks:\n";
+    let hook = |task: &str, flags: &str| {
+        format!(
+            "  - {{type: sh.keptn.event.{task}.triggered{flags}, requests: [{{method: GET, url: 'https://t.example'}}]}}\n"
+        )
+    };
+    let write =
+        |text: String| std::fs::write(folder.path().join("shipyard/webhook.yaml"), head.to_owned() + &text).unwrap();
+    write(hook("open-ticket", ", sendFinished: true") + &hook("chat", ", sendStarted: false"));
+    let (code, out, _) = sequence_lint(&folder, &[]);
+    assert!(
+        code == 3 && out.contains("\"chat\"") && !out.contains("\"open-ticket\""),
+        "a listener is no answer: {out}"
+    );
+    write(hook("*", ""));
+    assert_eq!(sequence_lint(&folder, &[]).0, 0);
+    write(hook("open-ticket", ", sendFinshed: true"));
+    let (code, out, _) = sequence_lint(&folder, &["shipyard/shipyard.yaml"]);
+    assert!(code == 3 && out.contains("shipyard/webhook.yaml:5:") && out.contains("sendFinished"), "{out}");
+}
+
+#[test]
+fn doubts_about_a_shipyard_are_3_with_their_places_in_every_form() {
+    let folder = shipyard(
+        "{name: dev, sequences: [{name: s, tasks: [{name: test}, {name: opne-issue}]}, {name: t, tasks: [{name: test}], triggeredOn: [{event: dev.s.finished, selector: {match: {result: failed}}}]}]}",
+    );
+    let (code, out, err) = sequence_lint(&folder, &[]);
+    assert_eq!((code, err.as_str()), (3, "1 error, 1 warning, 1 note\n"));
+    for words in
+        ["./shipyard/shipyard.yaml:4:66 ", "4:80 ", "4:193 ", "did you mean \"open-issue\"?", "the result is \"fail\""]
+    {
+        assert!(out.contains(words), "{words} in\n{out}");
+    }
+    let (code, out, err) = sequence_lint(&folder, &["-o", "json"]);
+    assert_eq!((code, err.as_str()), (3, ""));
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let error = found.as_array().unwrap().iter().find(|f| f["level"] == "error").unwrap();
+    assert_eq!(
+        *error,
+        json!({"file": "./shipyard/shipyard.yaml", "line": 4, "column": 193, "level": "error",
+            "message": "\"failed\" never fires: it is compared as it is written", "suggestion": "the result is \"fail\""})
+    );
+    let (code, out, _) = sequence_lint(&folder, &["-o", "yaml"]);
+    assert!(code == 3 && out.contains("level: error"), "{out}");
+}
+
+#[test]
+fn a_shipyard_with_mistakes_is_3_and_one_that_cannot_be_read_is_2() {
+    let folder = shipyard("{name: dev, sequence: []}, {nmae: prod}");
+    std::fs::write(folder.path().join("latin1.yaml"), b"# caf\xe9\n").unwrap();
+    let (code, out, err) = sequence_lint(&folder, &[]);
+    assert_eq!((code, err.as_str()), (3, "3 errors\n"), "{out}");
+    assert!(out.contains("4:29 ") && out.contains("did you mean \"sequences\"?"), "{out}");
+    let (code, out, err) = sequence_lint(&folder, &["gone.yaml", "shipyard/shipyard.yaml", "latin1.yaml"]);
+    assert_eq!(code, 2);
+    assert!(out.contains("did you mean \"sequences\"?"), "what could be read is told too: {out}");
+    assert!(
+        err.contains("gone.yaml: cannot be read: No such file") && err.contains("latin1.yaml:1:6: is not UTF-8"),
+        "{err}"
+    );
+    let (code, _, err) = sequence_lint(&tempfile::tempdir().unwrap(), &[]);
+    assert!(code == 2 && err.contains("./shipyard/shipyard.yaml: cannot be read"), "{err}");
+}

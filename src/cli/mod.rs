@@ -13,6 +13,7 @@ mod logging;
 mod output;
 mod parked;
 mod rules;
+mod sequence;
 mod serve;
 mod settings;
 mod table;
@@ -48,6 +49,9 @@ enum Command {
     /// Look at events, ask why they did what they did, publish some
     #[command(subcommand)]
     Events(events::Command),
+    /// Check, run and look at the sequences of a shipyard
+    #[command(subcommand)]
+    Sequence(sequence::Command),
     /// Look at what could not be handled
     #[command(subcommand)]
     Parked(parked::Command),
@@ -72,6 +76,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args).await,
         Command::Issues(command) => issues::run(command).await,
         Command::Events(command) => events::run(command).await,
+        Command::Sequence(command) => sequence::run(command).await,
         Command::Parked(command) => parked::run(command).await,
         Command::Rules(command) => rules::run(command),
         Command::Doctor(args) => doctor::run(args).await,

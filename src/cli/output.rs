@@ -53,8 +53,24 @@ pub(super) fn write(text: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// Whether standard output is for colours.
+pub(super) fn is_styled() -> bool {
+    std::io::stdout().is_terminal() && !no_color()
+}
+
+/// Whether the user's language settings say that more than ASCII can be shown.
+pub(super) fn is_unicode() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let locale = set.into_iter().find(|value| !value.is_empty()).unwrap_or_default().to_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// Columns of standard output; a hundred where it is no terminal.
+pub(super) fn width() -> usize {
+    comfy_table::Table::new().width().map_or(100, usize::from)
+}
+
 /// A table for standard output: coloured and fitted to the width where that is a terminal.
 pub(super) fn table(columns: &[&str]) -> Table {
-    let terminal = std::io::stdout().is_terminal();
-    Table::new(columns, terminal, terminal && !no_color())
+    Table::new(columns, std::io::stdout().is_terminal(), is_styled())
 }

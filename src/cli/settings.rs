@@ -32,6 +32,11 @@ pub(super) struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// Those of a command that talks to nobody and only wants to know what is set.
+    pub fn of_file(config: Option<PathBuf>) -> ConfigArgs {
+        ConfigArgs { config, ..ConfigArgs::default() }
+    }
+
     /// What was typed, by key of the configuration.
     fn flags(&self) -> Vec<(&'static str, String)> {
         let urls = Some(self.nats_url.join(",")).filter(|_| !self.nats_url.is_empty());

@@ -24,9 +24,8 @@ impl Tone {
         match word {
             "RESOLVED" | "resolved" | "success" | "pass" | "ok" => Tone::Good,
             "minor" | "warning" | "stale" | "warn" | "duplicate" => Tone::Notice,
-            "ACTIVE" | "failure" | "opened" | "reopened" | "major" | "parked" | "fail" | "failed" | "errored" => {
-                Tone::Bad
-            }
+            "ACTIVE" | "failure" | "opened" | "reopened" | "major" | "parked" | "fail" | "failed" | "error"
+            | "errored" => Tone::Bad,
             "critical" => Tone::Worst,
             _ => Tone::Plain,
         }
@@ -88,6 +87,18 @@ impl Table {
     pub fn text(&self) -> String {
         self.table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
     }
+}
+
+/// Text in the colour of its tone, for a terminal.
+pub(super) fn paint(text: &str, tone: Tone) -> String {
+    let code = match tone {
+        Tone::Plain => return text.to_owned(),
+        Tone::Good => "32",
+        Tone::Notice => "33",
+        Tone::Bad => "31",
+        Tone::Worst => "1;31",
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
 
 /// Text of strangers in one line: no line ends, and nothing that could steer a terminal.

@@ -1,11 +1,13 @@
 //! The one place where commands meet the service and the broker.
 
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -14,11 +16,14 @@ use crate::app::{self, App};
 use crate::bus::{self, Bus, Patience, Publisher};
 use crate::config::{self, Config, IssueEvent, Nkey};
 use crate::domain::decide::{Settings, TaskNames};
+use crate::domain::event::Event;
 use crate::domain::issue::ChangeKind;
 use crate::domain::rules::RuleSet;
+use crate::effects::deadlines::Spans;
+use crate::effects::deliver;
 use crate::rules::{self, reload::Source};
 use crate::secrets::Secrets;
-use crate::{gateway, metrics, query, store};
+use crate::{gateway, metrics, outbound, query, store};
 
 /// What commands want of a broker. A trait, so that tests need none.
 pub(super) trait Broker {
@@ -71,6 +76,31 @@ pub(super) enum Receipt {
 struct Connected {
     bus: Bus,
     publisher: Publisher,
+    /// Which subjects a stream holds, as far as they were asked for.
+    stored: Mutex<HashMap<String, bool>>,
+}
+
+impl Connected {
+    fn new(bus: Bus) -> Connected {
+        Connected { publisher: bus.publisher(), bus, stored: Mutex::default() }
+    }
+
+    /// Whether a stream holds a subject. Who only listened could not tell us from the stream: a publish that waits for its word
+    /// would wait in vain, and come twice for those who listen.
+    async fn is_stored(&self, subject: &str) -> bool {
+        let known = self.stored.lock().get(subject).copied();
+        if let Some(known) = known {
+            return known;
+        }
+        let stored = match self.bus.is_stored(subject).await {
+            Ok(stored) => stored,
+            Err(bus::Error::NoJetStream(_)) => false,
+            // Then the publish itself has to show it.
+            Err(_) => return true,
+        };
+        self.stored.lock().insert(subject.to_owned(), stored);
+        stored
+    }
 }
 
 impl Broker for Connected {
@@ -92,6 +122,10 @@ impl Broker for Connected {
     }
 
     async fn publish(&self, subject: &str, id: &str, body: Bytes) -> anyhow::Result<Receipt> {
+        if !self.is_stored(subject).await {
+            self.publisher.publish_core(subject, body).await?;
+            return Ok(Receipt::Sent);
+        }
         let receipt = self.publisher.publish(subject, id, body.clone()).await?;
         match receipt.await {
             Ok(bus::Stored { stream, sequence, duplicate }) => Ok(Receipt::Stored { stream, sequence, duplicate }),
@@ -112,8 +146,46 @@ impl Broker for Connected {
 /// Connects to the broker, without waiting for one that does not answer.
 pub(super) async fn connect(nats: &config::Nats) -> anyhow::Result<impl Broker + use<>> {
     let bus = bus::connect(&settings(nats), "shipwatch-cli", Patience::FailFast).await.map_err(usage)?;
-    let publisher = bus.publisher();
-    Ok(Connected { bus, publisher })
+    Ok(Connected::new(bus))
+}
+
+/// Connects to the broker, and follows a subject from then on.
+pub(super) async fn connect_and_follow(
+    nats: &config::Nats,
+    subject: &str,
+) -> anyhow::Result<(impl Broker + use<>, Following)> {
+    let bus = bus::connect(&settings(nats), "shipwatch-cli", Patience::FailFast).await.map_err(usage)?;
+    let followed = bus.follow(subject).await.map_err(usage)?;
+    Ok((Connected::new(bus), Following { followed, read: VecDeque::new() }))
+}
+
+/// Events as they come.
+pub(super) struct Following {
+    followed: bus::Followed,
+    read: VecDeque<Event>,
+}
+
+impl Following {
+    /// The stream they are read from; none where they are heard on core NATS, and a gap in the connection is a gap in them.
+    pub fn stream(&self) -> Option<&str> {
+        self.followed.stream()
+    }
+
+    /// The next event. What is no event is passed over.
+    pub async fn next(&mut self) -> anyhow::Result<Event> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                return Ok(event);
+            }
+            let message = self.followed.next().await?;
+            self.read.extend(bus::binding::read(&message, usize::MAX).into_iter().filter_map(|r| r.event.ok()));
+        }
+    }
+}
+
+/// Whether what failed may work when it is tried again.
+pub(super) fn passes(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<bus::Error>().is_some_and(bus::Error::is_passing)
 }
 
 /// Settings that cannot work are wrong usage.
@@ -158,7 +230,8 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
     };
     let (host, port) = config.query.listen.host_and_port();
     let keep_events = config.retention.events.get();
-    let given = rules(&config.shipyard_dir)?;
+    let secrets = Secrets { dir: config.webhooks.secrets_dir.clone() };
+    let given = rules(&config.shipyard_dir, Some(&secrets))?;
     let rules_now = watch::Sender::new(given.clone());
     Ok(app::Config {
         nats: settings(&config.nats),
@@ -169,7 +242,7 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
         public_url: config.query.public_url.clone().unwrap_or_default(),
         event_size: config.limits.event_size.bytes() as usize,
         rules: given,
-        rules_from: Source { dir: config.shipyard_dir.clone(), ask: reload },
+        rules_from: Source { dir: config.shipyard_dir.clone(), ask: reload, secrets: Some(secrets) },
         settings: Settings {
             tasks: TaskNames {
                 open: config.tasks.open_issue.clone(),
@@ -181,6 +254,7 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
             keep_events,
             public_url: String::new(),
         },
+        deadlines: deadlines(&config.deadlines),
         store: store::Options {
             retention: store::Retention {
                 events: Some(keep_events),
@@ -190,16 +264,35 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
         },
         gateway: gateway(config, &rules_now),
         rules_now,
+        outgoing: outgoing(config),
     })
 }
 
+/// How long tasks may take.
+fn deadlines(config: &config::Deadlines) -> Spans {
+    let own = config.tasks.iter().map(|(task, own)| (task.clone(), (own.started, own.finished)));
+    Spans { started: config.started, finished: config.finished, tasks: own.collect() }
+}
+
 /// The rules of this start: a service does not begin with broken ones.
-fn rules(shipyard_dir: &Path) -> anyhow::Result<RuleSet> {
+fn rules(shipyard_dir: &Path, secrets: Option<&Secrets>) -> anyhow::Result<RuleSet> {
     // The default folder need not be there; one that somebody named has to.
     if shipyard_dir != Path::new(config::SHIPYARD_DIR) && !shipyard_dir.is_dir() {
         return Err(Usage(format!("shipyardDir: folder {} does not exist", shipyard_dir.display())).into());
     }
-    rules::load(shipyard_dir).with_context(|| format!("shipyard folder {}", shipyard_dir.display()))
+    rules::load(shipyard_dir, secrets).with_context(|| format!("shipyard folder {}", shipyard_dir.display()))
+}
+
+/// How webhooks are called.
+fn outgoing(config: &Config) -> app::Outgoing {
+    let config::Webhooks { allow, deny, timeout, retries, concurrency, max_response, secrets_dir } = &config.webhooks;
+    app::Outgoing {
+        policy: outbound::Policy { allow: allow.clone(), deny: deny.clone() },
+        defaults: deliver::Defaults { timeout: timeout.get(), retries: *retries, max_response: max_response.bytes() },
+        at_once: *concurrency as usize,
+        secrets: Secrets { dir: secrets_dir.clone() },
+        callback_url: config.gateway.public_url.clone(),
+    }
 }
 
 /// What the gateway is set to; none: off.
@@ -226,8 +319,9 @@ pub(super) async fn start(config: &Config, reload: Arc<Notify>) -> anyhow::Resul
 
 /// Starts nothing but the gateway, whose webhooks are those of the rule files.
 async fn start_gateway(config: &Config, reload: Arc<Notify>) -> anyhow::Result<App> {
-    let source = Source { dir: config.shipyard_dir.clone(), ask: reload };
-    let rules_now = watch::Sender::new(rules(&source.dir)?);
+    // The fold calls the webhooks, so only it needs their secrets.
+    let source = Source { dir: config.shipyard_dir.clone(), ask: reload, secrets: None };
+    let rules_now = watch::Sender::new(rules(&source.dir, None)?);
     let Some(options) = gateway(config, &rules_now) else {
         return Err(Usage("--no-fold leaves only the gateway: give --gateway-listen".into()).into());
     };

@@ -200,9 +200,9 @@ pub struct Retention {
 /// When something is stuck; a zero span means never.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Deadlines {
-    /// From `triggered` to `started`.
+    /// From `triggered` to the first answer.
     pub started: Span,
-    /// From `triggered` to `finished`.
+    /// From `started` to `finished`.
     pub finished: Span,
     /// Other spans for some tasks, by task name.
     pub tasks: BTreeMap<String, TaskDeadlines>,
@@ -211,10 +211,10 @@ pub struct Deadlines {
 /// Deadlines of one task; what is not given is as for all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TaskDeadlines {
-    /// From `triggered` to `started`.
+    /// From `triggered` to the first answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<Span>,
-    /// From `triggered` to `finished`.
+    /// From `started` to `finished`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished: Option<Span>,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::call::{Call, Report};
 use super::ids::{KeyId, ScopeId};
 use super::issue::{ChangeKind, Key, Marks, Newest, Outcome};
 use super::time::Time;
@@ -33,6 +34,10 @@ pub struct Decision {
     pub answer: Option<Answer>,
     /// First 12 hex digits of the hash of the rule set in force.
     pub rule_set: String,
+    /// Webhooks that are called because of it.
+    pub calls: Vec<Call>,
+    /// What it reports about an earlier call.
+    pub report: Option<Report>,
 }
 
 /// What became of an event. A closed list: it labels metrics and fills `outcome` and `layer` of the API.

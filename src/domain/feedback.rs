@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::REPLAYED;
+use super::call::CALLBACK;
+use super::decide::{FINISHED, REPLAYED};
 use super::decision::{Fate, Layer};
 use super::event::Event;
 use super::issue::{ChangeKind, Origin, Outcome, Scope, View};
@@ -46,6 +47,21 @@ pub struct Feedback {
     pub repeated: bool,
     /// [`BODY_HASH`] of the event that this is about.
     pub body_hash: Option<String>,
+    /// What became of a receiver's answer.
+    #[serde(default)]
+    pub callback: Option<Taken>,
+}
+
+/// What became of a receiver's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Taken {
+    /// The task is finished by it.
+    Finishes,
+    /// The task was finished before.
+    TooLate,
+    /// Nobody waits for it.
+    Unknown,
 }
 
 impl Feedback {
@@ -83,6 +99,11 @@ impl Feedback {
             issue,
             resolved: decision.changes.iter().filter(|c| c.kind == Some(ChangeKind::Resolved)).count(),
             repeated: false,
+            callback: event.as_ref().filter(|event| event.ty == CALLBACK).map(|_| match decision.fate {
+                Fate::Answered => Taken::Finishes,
+                _ if decision.why == FINISHED => Taken::TooLate,
+                _ => Taken::Unknown,
+            }),
             body_hash: event.and_then(|event| event.extension(BODY_HASH).map(str::to_owned)),
         }))
     }

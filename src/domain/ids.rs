@@ -31,6 +31,9 @@ impl Position {
     /// Elements a batch may have; a longer one is parked whole.
     pub const MAX_BATCH: usize = 1 << 16;
 
+    /// Behind every line.
+    pub const MAX: Position = Position(u64::MAX);
+
     /// The position of `element` (0 for a message that holds one event) of the message with stream sequence `sequence`.
     pub const fn new(sequence: u64, element: u16) -> Position {
         Position(sequence << 16 | element as u64)

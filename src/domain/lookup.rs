@@ -18,6 +18,8 @@ pub trait Lookup {
     fn numbered(&self, number: u64) -> Option<KeyId>;
     /// All keys whose scope has these three parts, whatever their project and stage, in the order of their first event.
     fn keys_with_scope(&self, scope: &super::issue::Scope) -> Vec<KeyId>;
+    /// All keys of a Keptn project and stage, in a fixed order. Looks at every scope there is, so not for every event.
+    fn keys_of_stage(&self, project: &str, stage: &str) -> Vec<KeyId>;
     /// The number the next new issue gets.
     fn next_number(&self) -> u64;
     /// Journal lines that may carry this mark, oldest first. May hold lines that do not: compare.

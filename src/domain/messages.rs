@@ -9,11 +9,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::decide::{Settings, TaskNames};
-use super::decision::{Answer, Change, ResultWord, Status};
+use super::call::Replies;
+use super::decide::{SLI_TASK, Settings, TaskNames};
+use super::decision::{Answer, Change, Decision, ResultWord, Status};
 use super::event::Event;
 use super::ids::{self, KeyId, Position};
 use super::issue::{ChangeKind, KeyState, Origin, State, View};
+use super::keptn::{Phase, Type};
 use super::lookup::{Lookup, Unreadable};
 use super::row::{Entry, Mark, Own, OwnKind, Recorded, Row};
 use super::time::Time;
@@ -42,18 +44,20 @@ pub fn issue_url(public_url: &str, id: KeyId) -> String {
     format!("{public_url}/api/v1/issues/{id}")
 }
 
-/// The subjects of everything that [`caused_by`] can give.
+/// The subjects of everything that [`caused_by`] can give where no webhook is called.
 pub fn subjects(settings: &Settings) -> Vec<String> {
     let TaskNames { open, update, close, check } = &settings.tasks;
     let replies = [open, update, close, check]
         .into_iter()
+        .map(String::as_str)
+        .chain([SLI_TASK])
         .flat_map(|task| [OwnKind::Started, OwnKind::Finished].map(|kind| reply_subject(task, kind)));
     let events = settings.issue_events.iter().map(|kind| issue_subject(*kind));
     replies.chain(events).collect()
 }
 
 fn reply_subject(task: &str, kind: OwnKind) -> String {
-    format!("sh.keptn.event.{task}.{}", if kind == OwnKind::Finished { "finished" } else { "started" })
+    format!("sh.keptn.event.{task}.{}", reply_word(kind))
 }
 
 fn issue_subject(published: ChangeKind) -> String {
@@ -65,28 +69,50 @@ pub fn reply_id(trigger: &Origin, kind: &str) -> Uuid {
     ids::derive("reply", &[&trigger.source, &trigger.id, kind])
 }
 
+/// The id of a reply about a webhook: as [`reply_id`], with its subscription, since several may answer one trigger.
+pub fn call_reply_id(trigger: &Origin, kind: &str, subscription: &str) -> Uuid {
+    ids::derive("reply", &[&trigger.source, &trigger.id, kind, subscription])
+}
+
 fn issue_event_id(cause: &Origin, key: KeyId, kind: ChangeKind) -> Uuid {
     ids::derive("issue-event", &[&cause.source, &cause.id, &key.to_string(), kind.as_str()])
 }
 
+/// What a line's messages are made from, besides the line.
+pub struct Sources<'a> {
+    /// The line's own event.
+    pub event: &'a Event,
+    /// Where the line reports about a call for a task: the trigger of that task, and the subscription of the call.
+    pub trigger: Option<(&'a Event, &'a str)>,
+}
+
 /// All messages that a journal line causes, in the order in which they are published.
 ///
-/// `event` is the line's own event; `after` gives the record of a key as the line left it.
+/// `after` gives the record of a key as the line left it.
 pub fn caused_by(
     stream_time: Time,
-    recorded: &Recorded,
-    event: &Event,
+    decision: &Decision,
+    from: &Sources<'_>,
     after: impl Fn(KeyId) -> Option<KeyState>,
     settings: &Settings,
 ) -> Vec<Message> {
+    let event = from.event;
     let origin = Origin { source: event.source.clone(), id: event.id.clone() };
     let mut messages = Vec::new();
-    if let Some(answer) = &recorded.decision.answer {
+    if let Some(answer) = &decision.answer {
         for kind in [OwnKind::Started, OwnKind::Finished] {
-            messages.push(reply(stream_time, event, &origin, answer, kind));
+            let id = reply_id(&origin, reply_word(kind));
+            messages.push(reply(stream_time, event, answer, kind, id));
         }
     }
-    for (index, change) in recorded.decision.changes.iter().enumerate() {
+    if let Some(answer) = decision.report.as_ref().and_then(|report| report.answer.as_ref())
+        && let Some((trigger, subscription)) = from.trigger
+    {
+        let asked = Origin { source: trigger.source.clone(), id: trigger.id.clone() };
+        let id = call_reply_id(&asked, "finished", subscription);
+        messages.push(reply(stream_time, trigger, answer, OwnKind::Finished, id));
+    }
+    for (index, change) in decision.changes.iter().enumerate() {
         if let Some(kind) = change.kind
             && let Some(published) = published_as(kind, settings)
             && let Some(view) = view_of(change, kind, after(change.key), stream_time)
@@ -94,7 +120,30 @@ pub fn caused_by(
             messages.push(issue_event(stream_time, event, &origin, change, published, index, &view));
         }
     }
+    messages.extend(starts(stream_time, decision, event));
     messages
+}
+
+/// The `started` of each call that the sequence is told about.
+pub(super) fn starts(stream_time: Time, decision: &Decision, event: &Event) -> Vec<Message> {
+    if decision.calls.is_empty() {
+        return Vec::new();
+    }
+    let origin = &Origin { source: event.source.clone(), id: event.id.clone() };
+    let Some(Type::Task { task, phase: Phase::Triggered }) = Type::parse(&event.ty) else { return Vec::new() };
+    let told = decision.calls.iter().enumerate().filter(|(_, call)| call.replies != Replies::None);
+    told.map(|(index, call)| {
+        let id = call_reply_id(origin, "started", &call.subscription);
+        let started = Answer {
+            task: task.to_owned(),
+            status: Status::Succeeded,
+            result: ResultWord::Pass,
+            message: String::new(),
+            block: String::new(),
+        };
+        reply(stream_time, event, &started, OwnKind::CallStarted(index as u32), id)
+    })
+    .collect()
 }
 
 /// Which event a change is published as, if the configuration asks for it. What was withdrawn is no longer broken.
@@ -205,11 +254,13 @@ impl Serialize for ReplyData<'_> {
     }
 }
 
-fn reply(stream_time: Time, event: &Event, origin: &Origin, answer: &Answer, kind: OwnKind) -> Message {
+fn reply_word(kind: OwnKind) -> &'static str {
+    if kind == OwnKind::Finished { "finished" } else { "started" }
+}
+
+fn reply(stream_time: Time, event: &Event, answer: &Answer, kind: OwnKind, id: Uuid) -> Message {
     let finished = kind == OwnKind::Finished;
-    let word = if finished { "finished" } else { "started" };
     let subject = reply_subject(&answer.task, kind);
-    let id = reply_id(origin, word);
     let data = ReplyData { event, answer, finished };
     let mut envelope = envelope(event, id, &subject, stream_time, data);
     envelope.triggeredid = Some(&event.id);
@@ -242,17 +293,35 @@ fn issue_event(
 pub fn again<L: Lookup>(row: &Row, lookup: &L, settings: &Settings) -> Result<Vec<Message>, Unreadable> {
     let Entry::Event(recorded) = &row.entry else { return Ok(Vec::new()) };
     let decision = &recorded.decision;
-    if decision.answer.is_none() && decision.changes.iter().all(|c| c.kind.is_none()) {
+    let silent = decision.answer.is_none() && decision.calls.is_empty() && decision.report.is_none();
+    if silent && decision.changes.iter().all(|c| c.kind.is_none()) {
         return Ok(Vec::new());
     }
-    let event = Event::from_json(&recorded.payload).ok().or_else(|| super::decide::salvage(&recorded.payload));
-    let Some(event) = event else { return Ok(Vec::new()) };
+    let Some(event) = event_of(recorded) else { return Ok(Vec::new()) };
     let mut after = Vec::new();
     for change in decision.changes.iter().filter(|c| c.kind.is_some_and(|k| published_as(k, settings).is_some())) {
         after.push((change.key, left_behind(row.position, change.key, lookup)?));
     }
     let find = |id| after.iter().find(|(key, _)| *key == id).and_then(|(_, state)| state.clone());
-    Ok(caused_by(row.stream_time, recorded, &event, find, settings))
+    let asked = match &decision.report {
+        Some(report) if report.answer.is_some() => lookup.row(report.of)?,
+        _ => None,
+    };
+    let asked = asked.as_deref().and_then(|row| trigger_of(row, decision));
+    let trigger = asked.as_ref().map(|(event, subscription)| (event, *subscription));
+    Ok(caused_by(row.stream_time, decision, &Sources { event: &event, trigger }, find, settings))
+}
+
+/// The event of a line, or what can still be recognised of it.
+pub fn event_of(recorded: &Recorded) -> Option<Event> {
+    Event::from_json(&recorded.payload).ok().or_else(|| super::decide::salvage(&recorded.payload))
+}
+
+/// The trigger that a report is about, and the subscription of the call; `row` is the line that caused the call.
+fn trigger_of<'a>(row: &'a Row, decision: &Decision) -> Option<(Event, &'a str)> {
+    let (Entry::Event(caused), Some(report)) = (&row.entry, &decision.report) else { return None };
+    let call = caused.decision.calls.get(report.call as usize)?;
+    Some((event_of(caused)?, &call.subscription))
 }
 
 /// The record of a key as the line at `position` left it: what the next change of that key found, else what it is now.

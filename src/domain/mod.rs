@@ -1,5 +1,7 @@
 //! The pure centre: events in, decisions out. No clock, no randomness, no store, no broker.
 
+pub mod call;
+pub mod deadline;
 pub mod decide;
 pub mod decision;
 pub mod event;
@@ -13,8 +15,12 @@ pub mod lookup;
 pub mod messages;
 pub mod row;
 pub mod rules;
+pub mod runner;
+pub mod shipyard;
 pub mod stream;
 pub mod text;
 pub mod time;
+pub mod timeline;
+pub mod waiting;
 pub mod webhooks;
 pub mod yaml;

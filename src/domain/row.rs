@@ -4,10 +4,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::call::Reporter;
 use super::decision::{Decision, Fate, Layer};
 use super::event::{Event, Form};
 use super::ids::{KeyId, Position};
 use super::issue::Origin;
+use super::keptn::{Phase, Type};
 use super::time::Time;
 
 /// One line of the journal.
@@ -64,6 +66,10 @@ pub enum OwnKind {
     Finished,
     /// `dev.shipwatch.issue.*` for the change with this index.
     Issue(u32),
+    /// `sh.keptn.event.<task>.started` for the call with this index.
+    CallStarted(u32),
+    /// Not a message: the call with this index, which is owed as messages are.
+    Call(u32),
 }
 
 /// The attributes of an event that listings filter by.
@@ -102,6 +108,14 @@ impl Head {
             service: text("service"),
         }
     }
+
+    /// The sequence that this event asks for or ends.
+    pub fn sequence(&self) -> Option<&str> {
+        match Type::parse(&self.ty) {
+            Some(Type::Sequence { sequence, phase: Phase::Triggered | Phase::Finished, .. }) => Some(sequence),
+            _ => None,
+        }
+    }
 }
 
 /// What journal lines are found by. Only a 64-bit hash of a mark is kept, so whoever looks one up checks the line it leads to.
@@ -115,6 +129,8 @@ pub enum Mark<'a> {
     Run(&'a str),
     /// A key of which the event speaks, whether or not it changed anything.
     Key(KeyId),
+    /// A sequence was asked for, or has ended. The same mark for all of them: its newest lines lead to the newest sequences.
+    Sequences,
 }
 
 impl Mark<'_> {
@@ -126,11 +142,23 @@ impl Mark<'_> {
             Mark::Context(text) => hash(text.as_bytes(), 2),
             Mark::Run(text) => hash(text.as_bytes(), 3),
             Mark::Key(id) => hash(id.0.as_bytes(), 4),
+            Mark::Sequences => hash(&[], 5),
         }
     }
 }
 
 impl Recorded {
+    /// The call that this line settles, by reporting that it was made.
+    pub fn settles(&self) -> Option<Own> {
+        let report = self.decision.report.as_ref().filter(|report| report.by == Reporter::Caller)?;
+        Some(Own { of: report.of, kind: OwnKind::Call(report.call) })
+    }
+
+    /// The calls that this line owes.
+    pub fn calls(&self) -> impl Iterator<Item = OwnKind> {
+        (0..self.decision.calls.len() as u32).map(OwnKind::Call)
+    }
+
     /// The hashes of all marks of this line, each once.
     pub fn hashes(&self) -> SmallVec<[u64; 6]> {
         let mut hashes = SmallVec::new();
@@ -167,6 +195,9 @@ impl Recorded {
         }
         for change in self.decision.changes.iter().filter(|c| Some(c.key) != own) {
             each(Mark::Key(change.key));
+        }
+        if self.head.as_ref().is_some_and(|head| head.context.is_some() && head.sequence().is_some()) {
+            each(Mark::Sequences);
         }
     }
 }

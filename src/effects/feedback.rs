@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::bus::{Message, Publisher};
+use crate::domain::call::CALLBACK;
 use crate::domain::decide::Incoming;
 use crate::domain::feedback::{Feedback, GATEWAY, SUBJECT, TELL};
 use crate::domain::ids::Position;
@@ -42,7 +43,7 @@ impl Asked {
 /// Where the publisher of a message waits. Only below [`SUBJECT`]: whoever may publish must not make us publish anywhere else.
 pub fn wanted(message: &Message) -> Option<Box<str>> {
     // Most messages are nobody's question, and looking through headers costs.
-    if !message.subject.starts_with(WEBHOOKS) {
+    if !message.subject.starts_with(WEBHOOKS) && message.subject != CALLBACK {
         return None;
     }
     let to = message.headers.get(TELL)?;

@@ -1,4 +1,4 @@
-//! The outbox: messages that the journal owes to the stream.
+//! The outbox: messages that the journal owes to the stream, and calls that it owes to receivers.
 //!
 //! There are no rows to write and delete for it. What a journal line causes can be made again from the line, so the
 //! outbox is the journal beyond a cursor: everything up to the cursor has been published and acknowledged. The cursor
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use tokio::sync::Notify;
 
 use crate::domain::ids::Position;
 use crate::domain::row::{Own, OwnKind};
@@ -18,6 +19,8 @@ use crate::domain::row::{Own, OwnKind};
 #[derive(Debug, Default)]
 pub struct Outbox {
     state: Mutex<State>,
+    /// Told whenever something is settled.
+    settled: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +33,7 @@ struct State {
 impl Outbox {
     /// An outbox that owes nothing for lines up to `published`.
     pub fn starting_at(published: Position) -> Outbox {
-        Outbox { state: Mutex::new(State { folded: published, ..State::default() }) }
+        Outbox { state: Mutex::new(State { folded: published, ..State::default() }), settled: Notify::new() }
     }
 
     /// The line at `position` is committed and causes these messages (none, for most lines).
@@ -48,7 +51,8 @@ impl Outbox {
 
     /// The message has been acknowledged by the stream, or was seen in it.
     pub fn settle(&self, own: Own) {
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
         let Some(kinds) = state.owed.get_mut(&own.of) else { return };
         let before = kinds.len();
         kinds.retain(|kind| *kind != own.kind);
@@ -57,6 +61,21 @@ impl Outbox {
             state.owed.remove(&own.of);
         }
         state.messages -= before - after;
+        drop(guard);
+        self.settled.notify_waiters();
+    }
+
+    /// Waits until something is not owed any more.
+    pub async fn settled(&self, own: Own) {
+        loop {
+            let mut told = std::pin::pin!(self.settled.notified());
+            // From here on nothing is missed.
+            told.as_mut().enable();
+            if !self.owes(own) {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// The line is not kept any more, so what it owes cannot be made.

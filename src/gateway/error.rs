@@ -39,6 +39,11 @@ impl Refusal {
         Refusal { again_after: Some(seconds), ..refusal }
     }
 
+    /// Its status, what, and what would be right.
+    pub fn parts(&self) -> (StatusCode, &str, &str) {
+        (self.status, &self.error, &self.details)
+    }
+
     /// 500, which is a defect.
     pub fn internal() -> Refusal {
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error", "the log of the service says more")

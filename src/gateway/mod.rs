@@ -2,8 +2,11 @@
 //! may be in another process. Keeps nothing.
 
 mod body;
+mod callbacks;
 mod error;
 mod events;
+mod page;
+mod publish;
 mod signature;
 mod waiting;
 mod webhooks;
@@ -104,6 +107,8 @@ fn router(state: State) -> Router {
     Router::new()
         .route("/api/v1/webhooks/{hook}", post(webhooks::take))
         .route("/api/v1/events", post(events::take))
+        .route("/api/v1/callbacks/{trigger}", post(callbacks::take))
+        .route("/api/v1/callbacks/{trigger}/{result}", get(callbacks::page).post(callbacks::take_from_page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .fallback(nothing_here)
@@ -124,7 +129,7 @@ async fn nothing_here() -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "no such page",
-        "there is POST /api/v1/webhooks/<name>-failure, /api/v1/webhooks/<name>-success and /api/v1/events",
+        "there is POST /api/v1/webhooks/<name>-failure, /api/v1/webhooks/<name>-success, /api/v1/events and /api/v1/callbacks/<triggeredid>",
     )
 }
 

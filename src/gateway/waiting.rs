@@ -6,17 +6,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::bus::{Bus, Error, Heard};
-use crate::domain::feedback::{Feedback, SUBJECT};
+use crate::domain::feedback::SUBJECT;
 
 /// Everybody who waits.
 #[derive(Clone, Default)]
 pub struct Waiting {
-    open: Arc<Mutex<HashMap<Uuid, oneshot::Sender<Feedback>>>>,
+    open: Arc<Mutex<HashMap<Uuid, oneshot::Sender<Bytes>>>>,
     /// What our subjects begin with.
     base: Arc<str>,
 }
@@ -24,7 +26,7 @@ pub struct Waiting {
 /// A place among those who wait; given up when dropped.
 pub struct Ticket {
     id: Uuid,
-    told: oneshot::Receiver<Feedback>,
+    told: oneshot::Receiver<Bytes>,
     waiting: Waiting,
 }
 
@@ -46,10 +48,7 @@ impl Waiting {
             let id = subject.rsplit('.').next().and_then(|id| id.parse::<Uuid>().ok());
             // Late, or somebody else's: nobody waits for it.
             let Some(open) = id.and_then(|id| self.open.lock().remove(&id)) else { continue };
-            match serde_json::from_slice(&body) {
-                Ok(feedback) => drop(open.send(feedback)),
-                Err(error) => tracing::warn!(%error, "what became of an event was told in words of another version"),
-            }
+            drop(open.send(body));
         }
     }
 
@@ -69,8 +68,10 @@ impl Ticket {
     }
 
     /// Waits to be told. None where what was told could not be read.
-    pub async fn told(&mut self) -> Option<Feedback> {
-        (&mut self.told).await.ok()
+    pub async fn told<T: DeserializeOwned>(&mut self) -> Option<T> {
+        let body = (&mut self.told).await.ok()?;
+        let told = serde_json::from_slice(&body);
+        told.inspect_err(|error| tracing::warn!(%error, "a gateway was told in words of another version")).ok()
     }
 }
 

@@ -1,7 +1,5 @@
 //! `POST /api/v1/webhooks/<name>-failure` and `<name>-success`: Kite's bodies, and those of any webhook a rule declares.
 
-use std::future::IntoFuture as _;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -12,22 +10,17 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{Link, Refusal, State, body, signature, text};
-use crate::bus::STRUCTURED;
+use super::publish::{Once, publish};
+use super::{Refusal, State, body, signature, text};
 use crate::domain::event::{self, Event};
-use crate::domain::feedback::{Feedback, GATEWAY, TELL};
-use crate::domain::ids;
+use crate::domain::feedback::{Feedback, GATEWAY};
 use crate::domain::issue::{Outcome, Scope};
 use crate::domain::rules::{RuleSet, Verdict, Webhook};
 
 /// Kite's webhook that says neither failure nor success.
 const MINTMAKER: &str = "mintmaker-custom";
-
-/// Most characters of an `Idempotency-Key`.
-const LONGEST_KEY: usize = 255;
 
 /// What a webhook says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +47,7 @@ pub async fn take(
     request.check(webhook, kind, query.as_deref().unwrap_or_default())?;
     let made = Made::new(webhook, kind, &hook, &request, text(&headers, "idempotency-key")?)?;
     made.check(&rules, state.options.event_size)?;
-    let feedback = publish(&state, &state.link()?, &made).await?;
+    let feedback = publish(&state, &state.link()?, &made.ty, made.json.clone()).await?;
     let mut response = answer(feedback, &made)?;
     if let Ok(id) = HeaderValue::from_str(&made.id.to_string()) {
         response.headers_mut().insert(HeaderName::from_static("shipwatch-event-id"), id);
@@ -157,18 +150,7 @@ struct Envelope<'a> {
 
 impl Made {
     fn new(webhook: &Webhook, kind: Kind, hook: &str, of: &Request<'_>, key: Option<&str>) -> Result<Made, Refusal> {
-        let (id, hash) = match key {
-            None => (Uuid::new_v4(), None),
-            Some(key) if key.is_empty() || key.len() > LONGEST_KEY => {
-                let details = format!("it has {} characters, not 1 to {LONGEST_KEY}", key.len());
-                return Err(Refusal::bad("Bad header Idempotency-Key", details));
-            }
-            Some(key) => {
-                let id = ids::derive("webhook", &[&webhook.name, of.namespace(), hook, key]);
-                let hash: String = Sha256::digest(of.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-                (id, Some(hash))
-            }
-        };
+        let Once { id, hash } = Once::of("webhook", &[&webhook.name, of.namespace(), hook], key, of.bytes)?;
         let ty = match kind {
             Kind::Failure => webhook.failure_type(),
             Kind::Success => webhook.success_type(),
@@ -199,29 +181,6 @@ impl Made {
             Verdict::Broken { reason, .. } => Err(Refusal::bad("Invalid request body", reason.to_string())),
             _ => Ok(()),
         }
-    }
-}
-
-/// Publishes and waits: none where the stream has the event and the fold has not spoken in time.
-async fn publish(state: &State, link: &Link, made: &Made) -> Result<Option<Feedback>, Refusal> {
-    let mut ticket = link.waiting.ticket();
-    let tell = ticket.subject();
-    // No `Nats-Msg-Id`: the stream would swallow a repeat, and the fold would not speak of it.
-    let headers = [("Content-Type", STRUCTURED), (TELL, tell.as_str())];
-    let receipt = link.publisher.publish_raw(&made.ty, &headers, made.json.clone()).await?;
-    let told = ticket.told();
-    tokio::pin!(told);
-    tokio::select! {
-        biased;
-        // Who folded it has it from the stream.
-        feedback = &mut told => return Ok(feedback),
-        stored = receipt.into_future() => drop(stored?),
-    }
-    tokio::select! {
-        biased;
-        feedback = &mut told => Ok(feedback),
-        () = tokio::time::sleep(state.options.wait) => Ok(None),
-        () = state.stop.cancelled() => Ok(None),
     }
 }
 

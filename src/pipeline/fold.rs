@@ -12,11 +12,12 @@ use super::read::{Decoded, GROUP, Read, Reader, Switched};
 use crate::bus::{self, Message};
 use crate::crash;
 use crate::domain::decide::{self, Decided, Memory, Settings};
-use crate::domain::ids::{KeyId, Position};
-use crate::domain::issue::KeyState;
+use crate::domain::ids::Position;
 use crate::domain::lookup::Lookup as _;
 use crate::domain::messages;
-use crate::domain::row::{Entry, Own};
+use crate::domain::row::{Entry, Own, OwnKind};
+use crate::effects::deadlines::Feed;
+use crate::effects::deliver::CallDue;
 use crate::effects::feedback::{self, Asked};
 use crate::effects::outbox::Outbox;
 use crate::effects::publish::Due;
@@ -38,12 +39,27 @@ pub(super) struct Fold {
     pub(super) base: u64,
     pub(super) outbox: Arc<Outbox>,
     pub(super) due: mpsc::Sender<Vec<Due>>,
+    pub(super) calls: mpsc::Sender<Vec<CallDue>>,
     pub(super) asked: mpsc::Sender<Vec<Asked>>,
     pub(super) acks: mpsc::Sender<bus::Token>,
+    pub(super) deadlines: Feed,
     pub(super) progress: Arc<Progress>,
     /// The fold has reached all that an earlier life may have sent, so what is owed is sent.
     pub(super) live: bool,
     pub(super) end_at_start: Arc<AtomicU64>,
+}
+
+/// What a group of events leads to once it is committed.
+#[derive(Default)]
+struct Effects {
+    /// Messages to send.
+    due: Vec<Due>,
+    /// Webhooks to call.
+    calls: Vec<CallDue>,
+    /// All of these, by line.
+    owed: Vec<(Position, OwnKind)>,
+    /// What was owed and has been seen in the stream.
+    seen: Vec<Own>,
 }
 
 impl Fold {
@@ -83,39 +99,38 @@ impl Fold {
     fn fold(&mut self, groups: Vec<Decoded>) -> anyhow::Result<()> {
         let mut staged = self.store.stage();
         self.rules.take_unstored().into_iter().for_each(|texts| staged.put_rules(texts));
-        let mut due = Vec::new();
-        let mut own = Vec::new();
+        let mut group = Effects::default();
         let mut asked = Vec::new();
         let mut tokens = Vec::new();
         let mut reached = None;
         let mut size = 0;
-        for group in groups {
-            size += group.incoming.len();
-            let mut passed_over = group.passed_over;
-            for read in group.incoming {
+        for decoded in groups {
+            size += decoded.incoming.len();
+            let mut passed_over = decoded.passed_over;
+            for read in decoded.incoming {
                 let mut incoming = match read {
                     Read::Event(incoming) => *incoming,
                     Read::Own(known, message) => {
                         let position = Position::new(self.base + message.sequence, 0);
                         let time = message.stream_time;
                         match decide::decide_known(position, time, &known, &staged, &self.settings)? {
-                            Some(decided) => self.add(decided, &mut staged, &mut due, &mut own)?,
-                            None => passed_over += self.read_again(&message, &mut staged, &mut due, &mut own)?,
+                            Some(decided) => self.add(decided, &mut staged, &mut group)?,
+                            None => passed_over += self.read_again(&message, &mut staged, &mut group)?,
                         }
                         continue;
                     }
                 };
                 asked.extend(Asked::by(&mut incoming));
                 let decided = decide::decide(incoming, &staged, &self.rules, &self.settings, &self.memory)?;
-                self.add(decided, &mut staged, &mut due, &mut own)?;
+                self.add(decided, &mut staged, &mut group)?;
             }
-            if group.awaited {
-                self.tell.send_replace((group.reached.sequence, self.reader.clone()));
+            if decoded.awaited {
+                self.tell.send_replace((decoded.reached.sequence, self.reader.clone()));
             }
             metrics::passed_over(passed_over);
-            self.progress.lag.store(group.pending, Ordering::Relaxed);
-            tokens.extend(group.ack);
-            reached = Some(group.reached);
+            self.progress.lag.store(decoded.pending, Ordering::Relaxed);
+            tokens.extend(decoded.ack);
+            reached = Some(decoded.reached);
         }
         let Some(reached) = reached else { return Ok(()) };
         let (sequence, last) = (reached.sequence, reached.position(reached.sequence, u16::MAX));
@@ -131,7 +146,7 @@ impl Fold {
         if self.live {
             feedback::ask(&self.asked, asked);
         }
-        self.settle(due, own, sequence, last)?;
+        self.settle(group, sequence, last)?;
         for token in tokens {
             // Closed only where the service is stopping.
             let _ = self.acks.blocking_send(token);
@@ -139,15 +154,10 @@ impl Fold {
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        decided: Decided,
-        staged: &mut Staged,
-        due: &mut Vec<Due>,
-        own: &mut Vec<Own>,
-    ) -> anyhow::Result<()> {
+    fn add(&mut self, mut decided: Decided, staged: &mut Staged, group: &mut Effects) -> anyhow::Result<()> {
         count(&decided);
-        self.collect(&decided, due, own);
+        self.collect(&mut decided, group);
+        self.deadlines.note(&decided.row);
         let changed = self.rules.meet(&decided, staged)?;
         staged.add(decided)?;
         if let Some(texts) = changed {
@@ -160,57 +170,63 @@ impl Fold {
     }
 
     /// A message of ours that has come back before is an event like any other.
-    fn read_again(
-        &mut self,
-        message: &Message,
-        staged: &mut Staged,
-        due: &mut Vec<Due>,
-        own: &mut Vec<Own>,
-    ) -> anyhow::Result<u64> {
+    fn read_again(&mut self, message: &Message, staged: &mut Staged, group: &mut Effects) -> anyhow::Result<u64> {
         let mut read = Vec::new();
         let passed_over = self.reader.clone().read(message, self.base, |incoming| read.push(incoming));
         for incoming in read {
             let decided = decide::decide(incoming, staged, &self.rules, &self.settings, &self.memory)?;
-            self.add(decided, staged, due, own)?;
+            self.add(decided, staged, group)?;
         }
         Ok(passed_over)
     }
 
-    /// Makes the messages that a decision causes, and notes which message of ours it is.
-    fn collect(&mut self, decided: &Decided, due: &mut Vec<Due>, own: &mut Vec<Own>) {
+    /// Takes the messages that a decision causes and the calls it asks for, and notes which of those owed has come back.
+    fn collect(&mut self, decided: &mut Decided, group: &mut Effects) {
+        let position = decided.row.position;
         match &decided.row.entry {
-            Entry::Own(seen) => own.push(*seen),
+            Entry::Own(seen) => group.seen.push(*seen),
             Entry::Event(recorded) => {
-                let Some(event) = &decided.event else { return };
-                let after = |id: KeyId| -> Option<KeyState> {
-                    decided.keys.iter().find(|(key, _)| *key == id).and_then(|(_, state)| state.clone())
-                };
-                let row = &decided.row;
-                for message in messages::caused_by(row.stream_time, recorded, event, after, &self.settings) {
-                    self.memory.note(row.position, event.context.as_deref(), &message);
-                    due.push(Due::new(row.position, message));
+                group.seen.extend(recorded.settles());
+                group.owed.extend(recorded.calls().map(|kind| (position, kind)));
+                group.calls.extend(CallDue::of(position, recorded));
+                let context = decided.event.as_ref().and_then(|event| event.context.as_deref());
+                for message in std::mem::take(&mut decided.messages) {
+                    self.memory.note(position, context, &message);
+                    group.owed.push((position, message.kind));
+                    group.due.push(Due::new(position, message));
                 }
             }
         }
     }
 
     /// After the commit: what is owed is noted, what came back is struck off, and the rest is sent.
-    fn settle(&mut self, due: Vec<Due>, own: Vec<Own>, sequence: u64, last: Position) -> anyhow::Result<()> {
-        for line in due.chunk_by(|a, b| a.of == b.of) {
-            self.outbox.owe(line[0].of, line.iter().map(|d| d.message.kind));
+    fn settle(&mut self, group: Effects, sequence: u64, last: Position) -> anyhow::Result<()> {
+        self.deadlines.committed();
+        for line in group.owed.chunk_by(|a, b| a.0 == b.0) {
+            self.outbox.owe(line[0].0, line.iter().map(|(_, kind)| *kind));
         }
         self.outbox.owe(last, []);
-        for seen in own {
+        for seen in group.seen {
             self.outbox.settle(seen);
         }
         // Only now: who waits for a sequence takes it that what came back up to there is struck off, and that the rules which
         // came with it hold.
         self.progress.folded.store(sequence, Ordering::Release);
         metrics::outbox_depth(self.outbox.depth());
-        if self.live && !due.is_empty() {
-            let _ = self.due.blocking_send(due);
+        if self.live {
+            self.send(group.due, group.calls);
         }
         self.go_live(sequence)
+    }
+
+    fn send(&self, due: Vec<Due>, calls: Vec<CallDue>) {
+        // Closed only where the service is stopping.
+        if !due.is_empty() {
+            let _ = self.due.blocking_send(due);
+        }
+        if !calls.is_empty() {
+            let _ = self.calls.blocking_send(calls);
+        }
     }
 
     /// Behind all that an earlier life may have sent, messages are sent; first what it still owed.
@@ -233,7 +249,11 @@ impl Fold {
             };
             let made = messages::again(&row, &staged, &self.settings)?;
             let due = made.into_iter().map(|message| Due::new(position, message));
-            let _ = self.due.blocking_send(due.collect());
+            let calls = match &row.entry {
+                Entry::Event(recorded) => CallDue::of(position, recorded).collect(),
+                Entry::Own(_) => Vec::new(),
+            };
+            self.send(due.collect(), calls);
         }
         Ok(())
     }

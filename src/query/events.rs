@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::deliveries::{self, DeliveryView};
 use super::list::{List, json};
 use super::params::Params;
 use super::{Id, Problem, State};
@@ -306,7 +307,7 @@ pub struct DecisionView {
     /// What was published because of it.
     pub replies: Vec<Reply>,
     /// Calls of webhooks because of it.
-    pub deliveries: Vec<Value>,
+    pub deliveries: Vec<DeliveryView>,
     /// Rules in force, by the beginning of their hash.
     pub rule_set: String,
     /// Stream sequence.
@@ -318,6 +319,18 @@ pub struct DecisionView {
     pub run: Option<String>,
     /// The check it speaks of.
     pub check: Option<String>,
+}
+
+/// The messages that a line causes.
+pub(super) fn replies(state: &State, row: &Row) -> Result<Vec<Reply>, Problem> {
+    let mut replies = Vec::new();
+    for message in messages::again(row, &state.reader, &state.settings)? {
+        let id = message.id.to_string();
+        let rows = state.reader.rows(Mark::EventId(&id).hash())?;
+        let seen = rows.iter().any(|r| matches!(r.entry, Entry::Own(own) if own.of == row.position));
+        replies.push(Reply { id: message.id, ty: message.subject, seen });
+    }
+    Ok(replies)
 }
 
 fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Problem> {
@@ -346,13 +359,9 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
         }
         Entry::Event(recorded) => {
             let d = &recorded.decision;
-            let mut replies = Vec::new();
-            for message in messages::again(row, &state.reader, &state.settings)? {
-                let id = message.id.to_string();
-                let rows = state.reader.rows(Mark::EventId(&id).hash())?;
-                let seen = rows.iter().any(|r| matches!(r.entry, Entry::Own(own) if own.of == row.position));
-                replies.push(Reply { id: message.id, ty: message.subject, seen });
-            }
+            let mut replies = replies(state, row)?;
+            let (deliveries, more) = deliveries::of(state, row, recorded)?;
+            replies.extend(more);
             let layer = match d.fate {
                 Fate::Duplicate(layer) => Some(layer.as_str().to_owned()),
                 _ => None,
@@ -369,7 +378,7 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
                 change: d.changes.iter().find_map(|c| c.kind).map(|k| k.as_str().to_owned()),
                 issue_id: issue_id(d),
                 replies,
-                deliveries: Vec::new(),
+                deliveries,
                 rule_set: d.rule_set.clone(),
                 sequence,
                 stream_time,

@@ -1,5 +1,6 @@
 //! The query endpoint: read-only HTTP over the store (contract section 6). Holds no writer.
 
+mod deliveries;
 mod error;
 mod events;
 mod filter;
@@ -9,6 +10,7 @@ mod list;
 mod pages;
 mod params;
 mod scopes;
+mod sequences;
 mod status;
 mod views;
 
@@ -127,6 +129,7 @@ pub struct State {
     readiness: Readiness,
     metrics: Metrics,
     pages: Arc<Pages>,
+    sequences: Arc<sequences::Recent>,
     reads: Arc<Semaphore>,
 }
 
@@ -145,6 +148,7 @@ impl State {
             readiness,
             metrics,
             pages: Arc::default(),
+            sequences: Arc::default(),
             reads: Arc::new(Semaphore::new(READS)),
         }
     }
@@ -177,6 +181,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(scopes::scopes))
         .routes(routes!(events::list))
         .routes(routes!(events::one))
+        .routes(routes!(sequences::list))
+        .routes(routes!(sequences::one))
         .routes(routes!(events::parked))
         .routes(routes!(events::parked_one))
         .routes(routes!(status::health))

@@ -32,6 +32,7 @@ impl Params {
                 let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);
                 let details = match near {
                     Some((_, k)) => format!("did you mean {k:?}?"),
+                    None if known.is_empty() => "this page takes none".to_owned(),
                     None => format!("there are {}", known.join(", ")),
                 };
                 return Err(Problem::bad(format!("unknown parameter {name:?}"), details));

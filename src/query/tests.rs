@@ -16,6 +16,8 @@ use crate::domain::rules::Verdict;
 use crate::domain::stream::{Reached, StreamIdentity};
 use crate::store::{Direction, Options, Store};
 
+mod sequences;
+
 /// An endpoint over a store of its own.
 struct Endpoint {
     store: Store,
@@ -79,8 +81,12 @@ impl Endpoint {
     }
 
     fn fold(&mut self, events: &[String]) {
+        self.fold_by(3, events);
+    }
+
+    fn fold_by(&mut self, group: usize, events: &[String]) {
         let mut sequence = self.store.progress().reached.map_or(0, |r| r.sequence);
-        for group in events.chunks(3) {
+        for group in events.chunks(group) {
             let mut staged = self.store.stage();
             for payload in group {
                 sequence += 1;
@@ -136,7 +142,7 @@ fn column(list: &serde_json::Value, name: &str) -> Vec<String> {
 async fn empty_lists_are_lists() {
     let endpoint = Endpoint::new();
     let empty = json!({ "data": [], "total": 0, "limit": 50, "offset": 0, "nextCursor": null });
-    for path in ["issues", "scopes", "events", "parked"] {
+    for path in ["issues", "scopes", "events", "parked", "sequences"] {
         for form in [format!("/api/v1/{path}"), format!("/api/v1/{path}/"), format!("/api/v1/{path}/?limit=50")] {
             assert_eq!(endpoint.get(&form).await, empty, "{form}");
         }
@@ -224,6 +230,13 @@ async fn bad_requests_are_told_what_is_wrong() {
         ("/api/v1/events?nextPageKey=x".to_owned(), 400, "nextPageKey"),
         ("/api/v1/events?pageSize=0".to_owned(), 400, "pageSize"),
         ("/api/v1/events/nothing".to_owned(), 404, "nothing"),
+        ("/api/v1/sequences?state=paused".to_owned(), 400, "waitingForApproval"),
+        ("/api/v1/sequences?result=good".to_owned(), 400, "pass, warning, fail"),
+        ("/api/v1/sequences?cursor=x".to_owned(), 400, "cursor"),
+        ("/api/v1/sequences?fromTime=x".to_owned(), 400, "fromTime"),
+        ("/api/v1/sequences?context=x".to_owned(), 400, "keptnContext"),
+        ("/api/v1/sequences/context-nobody".to_owned(), 404, "context-nobody"),
+        ("/api/v1/sequences/context-cart?limit=1".to_owned(), 400, "limit"),
         ("/api/v1/parked/1".to_owned(), 404, "nothing is parked"),
         ("/api/v1/parked/x".to_owned(), 404, "nothing is parked"),
         ("/api/v2/issues".to_owned(), 404, "no such page"),
@@ -402,6 +415,8 @@ async fn the_openapi_document_has_every_page() {
         "/api/v1/scopes",
         "/api/v1/events",
         "/api/v1/events/{id}",
+        "/api/v1/sequences",
+        "/api/v1/sequences/{keptnContext}",
         "/api/v1/parked",
         "/api/v1/parked/{id}",
         "/api/v1/health",

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 use super::{InForce, RulesInForce};
+use crate::domain::call::Replies;
 use crate::domain::decide::{Decided, Judge};
 use crate::domain::decision::Fate;
 use crate::domain::event::Event;
@@ -144,5 +145,14 @@ impl Judge for RuleBook {
 
     fn current(&self) -> &str {
         self.current.short()
+    }
+
+    fn calls_any(&self) -> bool {
+        !self.current.set().outgoing().is_empty()
+    }
+
+    fn called(&self, event: &Event) -> Vec<(&str, Replies)> {
+        let webhooks = self.current.set().outgoing().matching(event).into_iter();
+        webhooks.map(|webhook| (&*webhook.subscription, webhook.replies())).collect()
     }
 }

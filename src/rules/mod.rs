@@ -18,20 +18,22 @@ pub use book::RuleBook;
 pub use force::{InForce, RulesInForce};
 
 use crate::domain::rules::RuleSet;
+use crate::secrets::Secrets;
 use crate::shipyard::{RuleFiles, WrongRules};
 
-/// The rules of a `shipyard` folder before the ones in the binary.
+/// The rules of a `shipyard` folder before the ones in the binary, with the webhooks that are called. Where `secrets` are given,
+/// those of the webhooks have to be there.
 ///
 /// # Errors
 /// Every mistake of every file.
-pub fn load(shipyard_dir: &Path) -> Result<RuleSet, WrongRules> {
-    RuleFiles::read(shipyard_dir).compile()
+pub fn load(shipyard_dir: &Path, secrets: Option<&Secrets>) -> Result<RuleSet, WrongRules> {
+    RuleFiles::read(shipyard_dir).compile_with(secrets)
 }
 
-/// The same where rules came from the folder before: it has to be there still.
+/// The same where the folder was read before: what it had has to be there still.
 ///
 /// # Errors
 /// Every mistake of every file, and a folder that is gone.
-pub fn load_again(shipyard_dir: &Path) -> Result<RuleSet, WrongRules> {
-    RuleFiles::read_again(shipyard_dir).compile()
+pub fn load_again(shipyard_dir: &Path, secrets: Option<&Secrets>, before: &RuleSet) -> Result<RuleSet, WrongRules> {
+    RuleFiles::read_again(shipyard_dir, before).compile_with(secrets)
 }

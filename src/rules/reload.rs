@@ -17,7 +17,9 @@ use crate::backoff::Backoff;
 use crate::bus::{Bus, Error, StreamWish};
 use crate::domain::loaded;
 use crate::domain::rules::{Problem, RuleSet};
+use crate::domain::webhooks;
 use crate::metrics;
+use crate::secrets::Secrets;
 
 /// How often the folder is looked at. A file counts as changed once it has stayed the same for one look.
 const LOOK: Duration = Duration::from_secs(1);
@@ -32,6 +34,8 @@ pub struct Source {
     pub dir: PathBuf,
     /// Asks for a look at once.
     pub ask: Arc<Notify>,
+    /// Where the secrets of webhooks are; none where this process calls none.
+    pub secrets: Option<Secrets>,
 }
 
 /// Keeps the stream's newest rule set that of the folder.
@@ -248,8 +252,8 @@ impl Source {
     /// Reads and compiles; what is broken is said and counted. A folder that is gone is broken, if rules came from it before.
     async fn load(&self, before: &RuleSet) -> Option<RuleSet> {
         let dir = self.dir.clone();
-        let teams = before.hash() != RuleSet::builtin().hash();
-        let load = move || if teams { super::load_again(&dir) } else { super::load(&dir) };
+        let (secrets, before) = (self.secrets.clone(), before.clone());
+        let load = move || super::load_again(&dir, secrets.as_ref(), &before);
         match tokio::task::spawn_blocking(load).await {
             Ok(Ok(set)) => return Some(set),
             Ok(Err(wrong)) => broken(&wrong.0),
@@ -293,14 +297,14 @@ fn permitted<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 fn look(dir: &Path) -> Look {
-    let entries = std::fs::read_dir(dir.join("rules")).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(dir.join("rules")).into_iter().flatten().flatten().map(|entry| entry.path());
     let about = |path: PathBuf| {
         // Through links: a mounted volume changes where they lead.
         let about = std::fs::metadata(&path).ok();
         let changed = about.as_ref().and_then(|a| a.modified().ok());
         (path, about.map_or(0, |a| a.len()), changed)
     };
-    let mut look: Look = entries.map(|entry| about(entry.path())).collect();
+    let mut look: Look = entries.chain([dir.join(webhooks::FILE)]).map(about).collect();
     look.sort();
     look
 }

@@ -19,7 +19,7 @@ use crate::domain::time::Time;
 pub const LINES: usize = 16;
 /// Bytes of lines, not packed, that make a block full.
 const BYTES: usize = 64 << 10;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Whether these lines fill a block.
 pub fn is_full<'a>(lines: impl ExactSizeIterator<Item = &'a Line>) -> bool {
@@ -77,6 +77,7 @@ pub fn encode<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Vec<u8> {
 /// A block whose head has been read.
 #[derive(Debug)]
 pub struct Block {
+    version: u8,
     /// Position, stream time, and end of the bytes of each line.
     lines: Vec<(Position, Time, usize)>,
     packed: bool,
@@ -88,7 +89,7 @@ impl Block {
     /// Reads the head of a block from its first chunk; `at` is the position in its key.
     pub fn head(at: Position, first: &[u8]) -> Result<Block, Error> {
         let (&version, rest) = first.split_first().ok_or_else(|| corrupt(at, "it is empty"))?;
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(Error::version(format!("journal line {at}"), version, VERSION));
         }
         let (head, body) = postcard::take_from_bytes::<Head>(rest).map_err(|e| corrupt(at, e))?;
@@ -104,7 +105,7 @@ impl Block {
         if lines.is_empty() {
             return Err(corrupt(at, "it has no lines"));
         }
-        Ok(Block { lines, packed: head.packed, body: first.len() - body.len() })
+        Ok(Block { version, lines, packed: head.packed, body: first.len() - body.len() })
     }
 
     /// Positions and stream times of the lines, in order.
@@ -128,7 +129,7 @@ impl Block {
         if self.lines.iter().any(|(position, ..)| wanted(*position)) {
             self.each(bytes, |position, time, line| {
                 if wanted(position) {
-                    rows.push(journal::decode(position, time, line)?);
+                    rows.push(journal::decode(self.version, position, time, line)?);
                 }
                 Ok(())
             })?;
@@ -136,11 +137,17 @@ impl Block {
         Ok(rows)
     }
 
-    /// The lines as they were before they were packed.
+    /// The lines as they were before they were packed; older ones in the form of today, since they go on into a new block.
     pub fn unpacked(&self, bytes: &[u8]) -> Result<Vec<Line>, Error> {
         let mut lines = Vec::with_capacity(self.lines.len());
         self.each(bytes, |position, time, line| {
-            lines.push(Line { position, time, bytes: line.to_vec() });
+            lines.push(match self.version {
+                VERSION => Line { position, time, bytes: line.to_vec() },
+                old => {
+                    let (row, marks) = journal::decode(old, position, time, line)?;
+                    journal::encode(&row, &marks)
+                }
+            });
             Ok(())
         })?;
         Ok(lines)
@@ -217,6 +224,20 @@ mod tests {
         let Entry::Event(recorded) = &mut noise.entry else { unreachable!() };
         (recorded.payload, recorded.head) = (bytes::Bytes::new(), None);
         round_trip(&[marked(noise)]);
+    }
+
+    /// Written by the version before webhooks were called: a failure, and a message of Shipwatch's own.
+    #[test]
+    fn blocks_of_the_first_version_are_read_and_go_on_in_the_form_of_today() {
+        let bytes = include_bytes!("fixtures/block-1.bin");
+        let block = Block::head(Position::new(7, 0), bytes).unwrap();
+        let rows = block.rows(bytes, |_| true).unwrap();
+        assert_eq!(*rows[0].0, samples::failure(7, "cart", "test"));
+        assert!(matches!(rows[1].0.entry, Entry::Own(Own { kind: OwnKind::Issue(2), .. })));
+        let again = encode(&block.unpacked(bytes).unwrap());
+        assert_eq!(again[0], VERSION);
+        let block = Block::head(Position::new(7, 0), &again).unwrap();
+        assert_eq!(block.rows(&again, |_| true).unwrap(), rows);
     }
 
     #[test]

@@ -58,18 +58,21 @@ impl Index {
         Ok(found)
     }
 
-    /// The newest `limit` lines that may carry `mark`, in order.
-    pub fn find_newest(&self, tree: &Tree, mark: u64, limit: usize) -> sled::Result<Vec<Position>> {
-        let unsealed = self.by_mark.get(&mark).map_or(&[][..], SmallVec::as_slice);
-        let mut found = unsealed[unsealed.len().saturating_sub(limit)..].to_vec();
+    /// The newest `limit` lines before `before` that may carry `mark`, in order.
+    pub fn find_newest(&self, tree: &Tree, mark: u64, before: Position, limit: usize) -> sled::Result<Vec<Position>> {
+        let newest = |lines: &[Position], limit: usize| {
+            let lines = &lines[..lines.partition_point(|p| *p < before)];
+            lines[lines.len().saturating_sub(limit)..].to_vec()
+        };
+        let mut found = newest(self.by_mark.get(&mark).map_or(&[][..], SmallVec::as_slice), limit);
         let probe = Probe::of(mark);
-        for segment in self.segments.iter().rev() {
+        for segment in self.segments.iter().rev().filter(|s| s.span.first < before) {
             if found.len() >= limit {
                 break;
             }
             let mut older = Vec::new();
             segment.find(tree, &probe, &mut older)?;
-            older.drain(..older.len().saturating_sub(limit - found.len()));
+            let mut older = newest(&older, limit - found.len());
             older.append(&mut found);
             found = older;
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::error::Error;
+use super::journal_1::Recorded1;
 use crate::domain::ids::Position;
 use crate::domain::row::{Entry, Own, Recorded, Row};
 use crate::domain::time::Time;
@@ -54,8 +55,8 @@ pub fn encode(row: &Row, marks: &[u64]) -> Line {
     Line { position: row.position, time: row.stream_time, bytes }
 }
 
-/// Decodes a line and its marks.
-pub fn decode(position: Position, stream_time: Time, bytes: &[u8]) -> Result<(Arc<Row>, Marks), Error> {
+/// Decodes a line and its marks, of a block of this version.
+pub fn decode(version: u8, position: Position, stream_time: Time, bytes: &[u8]) -> Result<(Arc<Row>, Marks), Error> {
     let corrupt =
         |e: postcard::Error| Error::Corrupt { what: format!("journal line {position}"), problem: e.to_string() };
     let (body, rest) = postcard::take_from_bytes(bytes).map_err(corrupt)?;
@@ -65,7 +66,11 @@ pub fn decode(position: Position, stream_time: Time, bytes: &[u8]) -> Result<(Ar
             Ok((Arc::new(row), marks.into()))
         }
         Body::Event => {
-            let (mut recorded, payload) = postcard::take_from_bytes::<Recorded>(rest).map_err(corrupt)?;
+            let (mut recorded, payload) = match version {
+                1 => postcard::take_from_bytes::<Recorded1>(rest).map(|(old, payload)| (Recorded::from(old), payload)),
+                _ => postcard::take_from_bytes::<Recorded>(rest),
+            }
+            .map_err(corrupt)?;
             // Copied, so that one line does not keep a whole block in memory.
             recorded.payload = Bytes::copy_from_slice(payload);
             let row = Row { position, stream_time, entry: Entry::Event(Box::new(recorded)) };

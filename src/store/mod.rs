@@ -22,6 +22,7 @@ mod expire;
 mod filter;
 mod index;
 mod journal;
+mod journal_1;
 mod keyspace;
 mod ledger;
 mod load;

@@ -77,6 +77,14 @@ impl Reader {
         self.positions(mark)?.into_iter().filter_map(|position| self.row(position).transpose()).collect()
     }
 
+    /// The newest `limit` of [`Reader::positions`] before `before`, oldest first. Reads no more of the index than it needs.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn newest_positions(&self, mark: u64, before: Position, limit: usize) -> Result<Vec<Position>, Error> {
+        self.shared.find_newest(mark, before, limit)
+    }
+
     /// The lines of the journal in `range`.
     pub fn journal(&self, range: impl RangeBounds<Position>, direction: Direction) -> Journal {
         use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -170,12 +178,21 @@ impl Lookup for Reader {
         ids.into_iter().filter_map(|id| catalog.scope(id)).flat_map(|s| s.keys.clone()).collect()
     }
 
+    fn keys_of_stage(&self, project: &str, stage: &str) -> Vec<KeyId> {
+        self.catalog().scopes_of_stage(project, stage).flat_map(|(_, s)| s.keys.clone()).collect()
+    }
+
     fn next_number(&self) -> u64 {
         self.shared.state.read().fold.next_number
     }
 
     fn rows(&self, mark: Mark<'_>) -> Result<Vec<Arc<Row>>, Unreadable> {
         Ok(Reader::rows(self, mark.hash())?)
+    }
+
+    fn newest_rows(&self, mark: Mark<'_>, limit: usize) -> Result<Vec<Arc<Row>>, Unreadable> {
+        let positions = self.shared.find_newest(mark.hash(), Position::MAX, limit)?;
+        positions.into_iter().filter_map(|position| Lookup::row(self, position).transpose()).collect()
     }
 
     fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {

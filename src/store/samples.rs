@@ -63,6 +63,8 @@ pub fn failure(sequence: u64, service: &str, check: &str) -> Row {
         scope_success: None,
         answer: None,
         rule_set: "0123456789ab".into(),
+        calls: Vec::new(),
+        report: None,
     };
     let head = Head {
         origin: Origin { source: "jmeter-service".into(), id },

@@ -218,10 +218,10 @@ impl Shared {
         self.state.read().index.find(&self.tree, mark).map_err(|e| self.engine(e))
     }
 
-    /// The newest `limit` lines that may carry a mark, in order.
-    pub fn find_newest(&self, mark: u64, limit: usize) -> Result<Vec<Position>, Error> {
+    /// The newest `limit` lines before `before` that may carry a mark, in order.
+    pub fn find_newest(&self, mark: u64, before: Position, limit: usize) -> Result<Vec<Position>, Error> {
         self.check()?;
-        self.state.read().index.find_newest(&self.tree, mark, limit).map_err(|e| self.engine(e))
+        self.state.read().index.find_newest(&self.tree, mark, before, limit).map_err(|e| self.engine(e))
     }
 }
 

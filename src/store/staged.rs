@@ -185,7 +185,7 @@ impl Staged {
     /// # Errors
     /// Where the store cannot be read, or the event stands before one that was folded.
     pub fn add(&mut self, decided: Decided) -> Result<(), Error> {
-        let Decided { row, keys, scopes, parked, marks, event } = decided;
+        let Decided { row, keys, scopes, parked, marks, event, messages: _ } = decided;
         self.spent.extend(event);
         let (position, now) = (row.position, row.stream_time);
         if let Entry::Event(recorded) = &row.entry {
@@ -283,6 +283,19 @@ impl Lookup for Staged {
         keys
     }
 
+    fn keys_of_stage(&self, project: &str, stage: &str) -> Vec<KeyId> {
+        let stored = self.shared.catalog.read();
+        let mut scopes: BTreeMap<ScopeId, Arc<ScopeState>> =
+            stored.scopes_of_stage(project, stage).map(|(id, s)| (id, s.clone())).collect();
+        for (id, state) in &self.scopes {
+            match state {
+                Some(s) if s.project == project && s.stage == stage => scopes.insert(*id, s.clone()),
+                _ => scopes.remove(id),
+            };
+        }
+        scopes.values().flat_map(|s| s.keys.clone()).collect()
+    }
+
     fn next_number(&self) -> u64 {
         self.fold.next_number
     }
@@ -298,7 +311,7 @@ impl Lookup for Staged {
         let hash = mark.hash();
         let staged = self.by_mark.get(&hash).map_or(&[][..], |positions| positions.as_slice());
         let staged = &staged[staged.len().saturating_sub(limit)..];
-        let mut positions = self.shared.find_newest(hash, limit - staged.len())?;
+        let mut positions = self.shared.find_newest(hash, Position::MAX, limit - staged.len())?;
         positions.extend_from_slice(staged);
         positions.into_iter().filter_map(|position| self.row(position).transpose()).collect()
     }

@@ -435,7 +435,13 @@ proptest! {
         }
         for mark in 0..25 {
             let found = store.reader().positions(hash(mark)).unwrap();
-            prop_assert_eq!(found, model.get(&hash(mark)).cloned().unwrap_or_default());
+            let want = model.get(&hash(mark)).cloned().unwrap_or_default();
+            prop_assert_eq!(&found, &want);
+            for (before, limit) in [(Position::MAX, 3), (Position::new(sequence / 6, 1), 3), (Position::new(1, 0), 100)] {
+                let newest = store.reader().newest_positions(hash(mark), before, limit).unwrap();
+                let want = &want[..want.partition_point(|p| *p < before)];
+                prop_assert_eq!(&newest[..], &want[want.len().saturating_sub(limit)..]);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{World, eventually, task_finished, task_triggered};
+use crate::support::{World, eventually, task_finished, task_triggered, time_at};
 
 #[tokio::test]
 async fn open_issue_answers_with_the_number_of_the_issue() {
@@ -221,4 +221,39 @@ async fn a_gate_sees_what_sources_without_a_project_say_of_its_scope() {
     }
     let other = task_triggered("check-issues").data("check-issues", json!({})).stage("production");
     assert_eq!(world.bus.ask(other).await["data"]["result"], "pass");
+}
+
+#[tokio::test]
+async fn a_quality_gate_gets_its_measures_from_shipwatch_and_from_nobody_else() {
+    let world = World::start().await;
+    for (result, at) in [("fail", 10), ("pass", 20), ("fail", 30), ("pass", 50)] {
+        world.fold(task_finished("test").result(result).at(at)).await;
+    }
+    world.fold(task_finished("deployment").result("fail").at(40)).await;
+    let ask = |provider: &str, end| {
+        let indicators = ["active_issues", "reopened", "failure_rate", "mean_time_to_resolve_seconds", "error_rate"];
+        let block =
+            json!({"sliProvider": provider, "start": time_at(0), "end": time_at(end), "indicators": indicators});
+        task_triggered("get-sli").data("get-sli", block).at(60)
+    };
+    let answer = world.bus.ask(ask("shipwatch", 45)).await;
+    assert_eq!((&answer["data"]["status"], &answer["data"]["result"]), (&json!("succeeded"), &json!("pass")));
+    let block = &answer["data"]["get-sli"];
+    assert_eq!((&block["start"], &block["end"]), (&json!(time_at(0)), &json!(time_at(45))));
+    let values: Vec<_> =
+        block["indicatorValues"].as_array().unwrap().iter().map(|v| v["value"].as_f64().unwrap()).collect();
+    assert_eq!(values, [2.0, 1.0, 0.75, 600.0, 0.0], "{block:#}");
+    assert_eq!(block["indicatorValues"][4]["success"], false, "another provider may know it");
+
+    let mut wrong = Value::from(ask("shipwatch", 45));
+    wrong["id"] = "wrong".into();
+    wrong["data"]["get-sli"]["customFilters"] = json!([{"key": "owner", "value": "me"}]);
+    world.bus.publish(wrong).await;
+    let answer = world.bus.answer("wrong").await;
+    assert_eq!(answer["data"]["status"], "errored");
+    assert!(answer["data"]["message"].as_str().unwrap().contains("owner"), "{answer:#}");
+
+    world.fold(ask("prometheus", 45).id("theirs")).await;
+    world.rest().await;
+    assert!(world.bus.replies("theirs").await.is_empty());
 }

@@ -38,7 +38,9 @@ fn every_sample_is_a_valid_event_and_stands_in_the_table() {
             };
             for event in events {
                 let event = Event::from_value(event).unwrap_or_else(|e| panic!("{name}: {e}"));
-                assert!(event.time.is_some() && event.json().is_some(), "{name} has a time and data");
+                // What the gateway makes counts from when the stream takes it.
+                let timed = event.time.is_some() || event.source == shipwatch::domain::feedback::GATEWAY;
+                assert!(timed && event.json().is_some(), "{name} has a time and data");
             }
         }
     }
@@ -89,7 +91,15 @@ async fn the_afternoon_of_the_demo_ends_as_its_acts_say() {
     let count =
         async |state: &str| world.service().get(&format!("/api/v1/issues?state={state}")).await["total"].clone();
     for file in files("events/demo") {
+        // The shipyard and the webhooks of the acts that run sequences.
+        if file.extension().is_some_and(|e| e == "yaml") {
+            continue;
+        }
         let act = read(&file);
+        // Sequences are run by the demo itself; a story of its own sees to that.
+        if !act["runs"].is_null() {
+            continue;
+        }
         for event in act["events"].as_array().unwrap() {
             world.bus.publish(filled(event.clone())).await;
         }
@@ -105,6 +115,28 @@ async fn the_afternoon_of_the_demo_ends_as_its_acts_say() {
     let gates = [("demo-03-check-issues-triggered", "fail"), ("demo-08-check-issues-triggered", "pass")];
     for (trigger, result) in gates {
         assert_eq!(world.bus.answer(trigger).await["data"]["result"], result, "{trigger}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_plays_to_its_end() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_shipwatch"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SHIPWATCH_")) {
+        command.env_remove(name);
+    }
+    command.args(["demo", "--oneshot", "--nats-server"]).arg(crate::support::program()).current_dir(dir.path());
+    let (status, out, error) = crate::support::exit_of(command).await;
+    assert!(status.success(), "{out}\n{error}");
+    for said in [
+        "tracker: OPS-41 opened: catalogue failed in staging",
+        "tracker: OPS-41 closed",
+        "chat: May catalogue go to production?",
+        "confirms: HTTP 200",
+        "production.delivery check-issues finished pass",
+        "2 active, 8 resolved",
+    ] {
+        assert!(out.contains(said), "{said}\n{out}");
     }
 }
 

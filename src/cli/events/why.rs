@@ -93,16 +93,39 @@ fn story(decision: &Value) -> String {
     if !get(&["issueId"]).is_empty() {
         tell("issue", get(&["issueId"]));
     }
-    for (name, none) in [("replies", "none"), ("deliveries", "")] {
-        let items = decision.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        if items.is_empty() && !none.is_empty() {
-            tell(name, none.into());
-        }
-        for (i, item) in items.iter().enumerate() {
-            tell(if i == 0 { name } else { "" }, brief(item));
-        }
+    let items = |name| decision.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if items("replies").is_empty() {
+        tell("replies", "none".into());
+    }
+    for (i, item) in items("replies").iter().enumerate() {
+        tell(if i == 0 { "replies" } else { "" }, brief(item));
+    }
+    for (i, line) in items("deliveries").iter().flat_map(delivery).enumerate() {
+        tell(if i == 0 { "calls" } else { "" }, line);
     }
     story
+}
+
+/// A call of a webhook: how it went, each attempt, and what its receiver said.
+fn delivery(item: &Value) -> Vec<String> {
+    let get = |path: &[&str]| one_line(&text(item, path));
+    let about = before(" about ", get(&["about"]));
+    let (webhook, message) = (get(&["webhook"]), get(&["message"]));
+    // What went well says its name itself.
+    let message = message.strip_prefix(&format!("{webhook} ")).unwrap_or(&message).to_owned();
+    let mut lines = vec![format!("webhook {webhook}{about}: {}{}", get(&["state"]), before(", ", message))];
+    for attempt in item.get("attempts").and_then(Value::as_array).into_iter().flatten() {
+        let get = |name| one_line(&text(attempt, &[name]));
+        let came = if get("status").is_empty() { get("error") } else { format!("HTTP {}", get("status")) };
+        lines.push(format!("  request {} at {}: {came} after {} ms", get("request"), get("at"), get("tookMs")));
+    }
+    if let Some(answer) = item.get("answered").filter(|answer| answer.is_object()) {
+        let get = |name| one_line(&text(answer, &[name]));
+        lines.push(format!("  its receiver answered {} at {}: {}", get("result"), get("at"), get("message")));
+    } else if item.get("waiting") == Some(&Value::Bool(true)) {
+        lines.push("  its receiver is to answer".into());
+    }
+    lines
 }
 
 fn before(what: &str, text: String) -> String {
@@ -172,6 +195,23 @@ mod tests {
         issue     i1
         replies   sh.keptn.event.check.started r1
         "###);
+    }
+
+    #[test]
+    fn calls_of_webhooks_are_told_attempt_by_attempt() {
+        let call = json!({"webhook": "tracker", "about": null, "state": "succeeded", "message": "tracker answered with 201",
+            "attempts": [{"request": 1, "at": "2026-01-02T03:04:05Z", "tookMs": 9, "error": "nobody listens"},
+                {"request": 1, "at": "2026-01-02T03:04:06Z", "tookMs": 7, "status": 201}],
+            "waiting": true, "answered": null});
+        insta::assert_snapshot!(delivery(&call).join("\n"), @r###"
+        webhook tracker: succeeded, answered with 201
+          request 1 at 2026-01-02T03:04:05Z: nobody listens after 9 ms
+          request 1 at 2026-01-02T03:04:06Z: HTTP 201 after 7 ms
+          its receiver is to answer
+        "###);
+        let pending =
+            json!({"webhook": "chat", "about": "dev.shipwatch.issue.opened", "state": "pending", "message": null});
+        assert_eq!(delivery(&pending), ["webhook chat about dev.shipwatch.issue.opened: pending"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::cli::exit::FOUND;
 use crate::cli::output::{self, Format, OutputArgs};
 use crate::cli::words::count;
 use crate::domain::rules::{Finding, FindingKind, Problem, RuleSet, lint};
+use crate::domain::webhooks;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -55,13 +56,22 @@ fn doubts(shipyard: &Shipyard, rules: &RuleSet) -> Vec<Found> {
 }
 
 fn fine(shipyard: &Shipyard, rules: &RuleSet) -> String {
-    let files = shipyard.rules.files.len() as u64;
-    if files == 0 {
-        return format!("no rule files in {}, only the packs in the binary are in force", shipyard.place("rules"));
-    }
+    let webhooks = rules.outgoing().all().len() as u64;
+    let files = shipyard.rules.files.iter().filter(|(name, _)| name != webhooks::FILE).count() as u64;
     let team = rules.rules().filter(|rule| !RuleSet::is_builtin(rule.file)).count() as u64;
-    let verb = if team == 1 { "is" } else { "are" };
-    format!("{} in {} {verb} fine", count(team, "rule"), count(files, "file"))
+    let mut fine = Vec::new();
+    if files > 0 {
+        fine.push((team, format!("{} in {}", count(team, "rule"), count(files, "file"))));
+    }
+    if webhooks > 0 {
+        fine.push((webhooks, format!("{} in {}", count(webhooks, "webhook"), webhooks::FILE)));
+    }
+    let what: Vec<&str> = fine.iter().map(|(_, what)| what.as_str()).collect();
+    match fine.as_slice() {
+        [] => format!("no rule files in {}, only the packs in the binary are in force", shipyard.place("rules")),
+        [(1, _)] => format!("{} is fine", what.join(" and ")),
+        _ => format!("{} are fine", what.join(" and ")),
+    }
 }
 
 fn table(found: &[Found]) -> String {

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 
-use super::Decided;
+use super::{Decided, Judge, Settings, calls};
+use crate::domain::call::{Replies, Report};
 use crate::domain::decision::{Answer, Change, Decision, Fate};
 use crate::domain::event::{Event, Form};
 use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{Key, KeyState, Newest, Outcome, ScopeState};
+use crate::domain::messages::{self, Sources};
 use crate::domain::row::{Entry, Head, Recorded, Row};
 use crate::domain::time::Time;
 
@@ -30,6 +32,9 @@ pub(super) struct Effect {
     pub(super) changes: Vec<Change>,
     pub(super) scope_success: Option<(ScopeId, Option<Newest>)>,
     pub(super) answer: Option<Answer>,
+    pub(super) report: Option<Report>,
+    /// The trigger that a report is about, and the subscription.
+    pub(super) trigger: Option<(Event, String)>,
     pub(super) keys: Vec<(KeyId, Option<KeyState>)>,
     pub(super) scopes: Vec<(ScopeId, ScopeState)>,
 }
@@ -47,6 +52,8 @@ impl Effect {
             changes: Vec::new(),
             scope_success: None,
             answer: None,
+            report: None,
+            trigger: None,
             keys: Vec::new(),
             scopes: Vec::new(),
         }
@@ -56,17 +63,18 @@ impl Effect {
         Effect { rule: Some(rule.to_owned()), ..self }
     }
 
-    pub(super) fn finish(
+    pub(super) fn finish<J: Judge>(
         self,
         position: Position,
         stream_time: Time,
         written: Written,
         event: Option<Event>,
-        rule_set: &str,
+        judge: &J,
+        settings: &Settings,
     ) -> Decided {
         let parked = self.fate == Fate::Parked;
         let Written { form, subject, head, payload } = written;
-        let decision = Decision {
+        let mut decision = Decision {
             fate: self.fate,
             outcome: self.outcome,
             rule: self.rule,
@@ -77,11 +85,28 @@ impl Effect {
             changes: self.changes,
             scope_success: self.scope_success,
             answer: self.answer,
-            rule_set: rule_set.to_owned(),
+            rule_set: judge.current().to_owned(),
+            calls: Vec::new(),
+            report: self.report,
         };
+        let mut messages = Vec::new();
+        if let Some(event) = &event {
+            let trigger = self.trigger.as_ref().map(|(event, subscription)| (event, subscription.as_str()));
+            let sources = Sources { event, trigger };
+            let after = |id: KeyId| self.keys.iter().find(|(key, _)| *key == id).and_then(|(_, state)| state.clone());
+            messages = messages::caused_by(stream_time, &decision, &sources, after, settings);
+            if judge.calls_any() {
+                decision.calls = calls::calls(judge, &decision, event, &messages);
+                messages.extend(messages::starts(stream_time, &decision, event));
+                // Whoever counts the replies to a trigger finds ours at the trigger.
+                if decision.run.is_none() && decision.calls.iter().any(|call| call.replies != Replies::None) {
+                    decision.run = Some(event.id.clone());
+                }
+            }
+        }
         let recorded = Recorded { form, subject, head, decision, payload };
         let marks = recorded.hashes();
         let row = Row { position, stream_time, entry: Entry::Event(Box::new(recorded)) };
-        Decided { row, keys: self.keys, scopes: self.scopes, parked, event, marks }
+        Decided { row, keys: self.keys, scopes: self.scopes, parked, event, marks, messages }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::transition::{Claim, claim};
-use super::{Case, Effect, Judge, recorded, tasks};
+use super::{Case, Effect, Judge, recorded, stuck, tasks};
 use crate::domain::decision::{Change, Fate};
 use crate::domain::event::Event;
 use crate::domain::ids::{KeyId, Position};
@@ -46,7 +46,8 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             let answers = r.head.as_ref().is_some_and(|h| h.ty == finished && h.triggered_id.as_deref() == Some(run));
             if answers && r.decision.fate != Fate::Parked {
                 let own = r.decision.key.as_ref().map(crate::domain::issue::Key::id);
-                let changed = r.decision.changes.iter().map(|c| c.key);
+                // That a task came to its end stays true whatever its outcome is worth.
+                let changed = r.decision.changes.iter().filter(|c| !stuck::ends(c, run)).map(|c| c.key);
                 keys.extend(own.into_iter().chain(changed).filter(|id| !keys.contains(id)).collect::<Vec<_>>());
             }
         }
@@ -131,6 +132,10 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             if d.changes.iter().any(|c| c.key == id) {
                 tasks::again(marks, &event, self.settings, row, d, number);
             }
+            return Ok(());
+        }
+        if let Some(after) = self.stuck_again(marks, id, row, r, &event, number) {
+            *marks = after;
             return Ok(());
         }
         let Verdict::Signal(signal) = self.judge.evaluate(&d.rule_set, &event) else { return Ok(()) };

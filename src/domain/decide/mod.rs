@@ -2,17 +2,26 @@
 //!
 //! Pure. Ids derive from the event, times come with the event or from the stream, and nothing is written here.
 
+mod calls;
 mod effect;
 mod invalidate;
 mod own;
 mod request;
+mod sli;
+mod stuck;
 mod tasks;
 mod transition;
 
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+mod sli_tests;
+#[cfg(test)]
+mod stuck_tests;
 #[cfg(test)]
 mod tests;
 
@@ -22,21 +31,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::call::{CALLBACK, DELIVERY, Replies};
+use super::deadline;
 use super::decision::{Change, Fate, Layer};
 use super::event::{Data, Event, Form, Invalid};
+use super::feedback::GATEWAY;
 use super::ids::{KeyId, Position, ScopeId};
 use super::issue::{ChangeKind, Key, KeyState, Marks, Newest, Origin, Outcome, ScopeState};
 use super::keptn::{Phase, Type};
 use super::lookup::{Lookup, Unreadable};
-use super::messages::{CONTROL, SOURCE};
+use super::messages::{CONTROL, Message, SOURCE};
 use super::row::{Entry, Head, Mark, Own, Recorded, Row};
 use super::rules::{Resolves, Signal, Verdict};
 use super::time::Time;
 use effect::{Effect, Written};
 use transition::{Claim, Prior, Step, claim};
 
+pub use calls::{FINISHED, UNKNOWN, is_finished};
 pub use own::{Known, Memory};
 pub(crate) use request::salvage;
+pub(crate) use sli::TASK as SLI_TASK;
 pub use tasks::TaskNames;
 
 /// Extension of events that are sent again for other consumers: recorded, and the cause of nothing.
@@ -46,7 +60,7 @@ pub(crate) const REPLAY: &str = "shipwatchreplay";
 const RUN: usize = 64;
 
 /// Why such an event decides nothing.
-pub(super) const REPLAYED: &str = "marked as a replay, which causes nothing";
+pub(crate) const REPLAYED: &str = "marked as a replay, which causes nothing";
 
 /// Says what an event means. The rules in force, and those that were in force earlier.
 pub trait Judge {
@@ -54,6 +68,14 @@ pub trait Judge {
     fn evaluate(&self, rule_set: &str, event: &Event) -> Verdict;
     /// Short hash of the rule set in force.
     fn current(&self) -> &str;
+    /// Whether any webhook may be called.
+    fn calls_any(&self) -> bool {
+        false
+    }
+    /// The subscriptions of the webhooks that are called for an event, and what the sequence is told about each.
+    fn called(&self, _event: &Event) -> Vec<(&str, Replies)> {
+        Vec::new()
+    }
 }
 
 /// Configuration that decisions depend on. Part of the input, like the rules.
@@ -101,10 +123,12 @@ pub struct Decided {
     pub scopes: Vec<(ScopeId, ScopeState)>,
     /// Whether the line is parked.
     pub parked: bool,
-    /// The event, where there is one; what it causes is made from it.
+    /// The event, where there is one.
     pub event: Option<Event>,
     /// Hashes of the marks by which the line is found.
     pub marks: Marked,
+    /// What is published because of it.
+    pub messages: Vec<Message>,
 }
 
 /// Hashes of the marks of one line.
@@ -140,7 +164,7 @@ pub fn decide<L: Lookup, J: Judge>(
             (Written { form, subject, head: Some(head), payload }, effect, Some(event))
         }
     };
-    Ok(effect.finish(position, stream_time, written, event, judge.current()))
+    Ok(effect.finish(position, stream_time, written, event, judge, settings))
 }
 
 /// Decides about a message that [`Memory`] knows for one of Shipwatch's own, without having read more of it than its id.
@@ -166,7 +190,7 @@ fn own_line(position: Position, stream_time: Time, own: Own, id: &str, context: 
     let mut marks = Marked::from_slice(&[Mark::EventId(id).hash()]);
     marks.extend(context);
     let row = Row { position, stream_time, entry: Entry::Own(own) };
-    Decided { row, keys: Vec::new(), scopes: Vec::new(), parked: false, event: None, marks }
+    Decided { row, keys: Vec::new(), scopes: Vec::new(), parked: false, event: None, marks, messages: Vec::new() }
 }
 
 /// One event being decided: where it stands, and what may be looked at.
@@ -186,7 +210,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let Some(Type::Task { task, phase: Phase::Triggered }) = Type::parse(&event.ty) else {
             return Ok((None, effect));
         };
-        if self.settings.tasks.get(task).is_none() || self.seen_before(&Head::of(&event).origin)? {
+        if !self.is_ours(&event, task) || self.seen_before(&Head::of(&event).origin)? {
             return Ok((None, effect));
         }
         effect.answer = Some(tasks::refuse(task, &format!("the event cannot be read: {reason}")));
@@ -200,6 +224,12 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         if self.seen_before(&head.origin)? {
             return Ok(Effect::new(Fate::Duplicate(Layer::Id), "an event with this source and id has been handled"));
         }
+        match (event.source.as_str(), event.ty.as_str()) {
+            (CONTROL, DELIVERY) => return self.delivered(event, head),
+            (GATEWAY, CALLBACK) => return self.called_back(event, head),
+            (CONTROL, deadline::TYPE) => return self.deadline_passed(event, head),
+            _ => {}
+        }
         if event.source == SOURCE || event.source == CONTROL {
             return Ok(Effect::new(Fate::Own, "published by Shipwatch"));
         }
@@ -209,7 +239,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         {
             let mut effect = Effect::new(Fate::Parked, "data is not a JSON object, which Keptn events need");
             if let Some(Type::Task { task, phase: Phase::Triggered }) = keptn
-                && self.settings.tasks.get(task).is_some()
+                && self.is_ours(event, task)
             {
                 effect.answer = Some(tasks::refuse(task, "data is not a JSON object"));
             }
@@ -220,7 +250,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         {
             let mut effect = Effect::new(Fate::Parked, reason.clone());
             if let Some(Type::Task { task, phase: Phase::Triggered }) = keptn
-                && self.settings.tasks.get(task).is_some()
+                && self.is_ours(event, task)
             {
                 effect.answer = Some(tasks::refuse(task, &reason));
             }
@@ -231,20 +261,33 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
                 if let Some(ours) = self.settings.tasks.get(task) {
                     return self.answer(event, head, task, ours);
                 }
+                if sli::is_ours(event) {
+                    return self.measure(event, head);
+                }
             }
             Some(Type::Task { task, phase: Phase::Invalidated }) => return self.invalidate(event, task),
             _ => {}
         }
-        match verdict {
-            Verdict::Signal(signal) => self.signal(event, head, *signal),
-            Verdict::Neutral { rule, why } => Ok(Effect::new(Fate::Recorded, why).by(&rule)),
-            Verdict::Ignored { rule, reason } => Ok(Effect::new(Fate::Ignored, reason).by(&rule)),
-            Verdict::NoRule => Ok(Effect::new(Fate::Recorded, no_rule(keptn))),
-            Verdict::Broken { rule, reason } => Ok(Effect::new(Fate::Parked, reason).by(&rule)),
+        let mut effect = match verdict {
+            Verdict::Signal(signal) => self.signal(event, head, *signal)?,
+            Verdict::Neutral { rule, why } => Effect::new(Fate::Recorded, why).by(&rule),
+            Verdict::Ignored { rule, reason } => Effect::new(Fate::Ignored, reason).by(&rule),
+            Verdict::NoRule => Effect::new(Fate::Recorded, no_rule(keptn)),
+            Verdict::Broken { rule, reason } => Effect::new(Fate::Parked, reason).by(&rule),
+        };
+        if let Some(Type::Task { task, phase: Phase::Finished }) = keptn {
+            self.late_finish(&mut effect, head, task)?;
         }
+        Ok(effect)
     }
 
-    /// Same `source` and `id`. A parked event does not count, so that a mended one can be sent again, unless it was answered.
+    /// Whether Shipwatch answers this trigger.
+    fn is_ours(&self, event: &Event, task: &str) -> bool {
+        self.settings.tasks.get(task).is_some() || sli::is_ours(event)
+    }
+
+    /// Same `source` and `id`. A parked event does not count, so that a mended one can be sent again, unless it was answered or
+    /// called somebody.
     fn seen_before(&self, origin: &Origin) -> Result<bool, Unreadable> {
         if origin.source == SOURCE
             && let Ok(id) = origin.id.parse()
@@ -254,7 +297,7 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         }
         let handled = |r: &Recorded| {
             r.head.as_ref().is_some_and(|h| h.origin == *origin)
-                && (r.decision.fate != Fate::Parked || r.decision.answer.is_some())
+                && (r.decision.fate != Fate::Parked || r.decision.answer.is_some() || !r.decision.calls.is_empty())
                 && r.decision.why != REPLAYED
         };
         let seen = |row: &Row| recorded(row).is_some_and(handled);

@@ -20,14 +20,29 @@ use crate::domain::rules::{Resolves, Signal, Texts, Verdict};
 use crate::domain::time::Time;
 
 /// State in maps.
-#[derive(Default)]
 pub struct Model {
+    /// When the stream takes the next event.
+    pub now: Time,
     pub keys: BTreeMap<KeyId, Arc<KeyState>>,
     pub scopes: BTreeMap<ScopeId, Arc<ScopeState>>,
     pub rows: BTreeMap<Position, Arc<Row>>,
     pub marks: BTreeMap<u64, Vec<Position>>,
     pub opened: u64,
     pub sequence: u64,
+}
+
+impl Default for Model {
+    fn default() -> Model {
+        Model {
+            now: minute(1000),
+            keys: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            opened: 0,
+            sequence: 0,
+        }
+    }
 }
 
 impl Lookup for Model {
@@ -42,6 +57,10 @@ impl Lookup for Model {
     }
     fn keys_with_scope(&self, scope: &Scope) -> Vec<KeyId> {
         self.scopes.values().filter(|s| s.scope == *scope).flat_map(|s| s.keys.clone()).collect()
+    }
+    fn keys_of_stage(&self, project: &str, stage: &str) -> Vec<KeyId> {
+        let of = |s: &&Arc<ScopeState>| s.project == project && s.stage == stage;
+        self.scopes.values().filter(of).flat_map(|s| s.keys.clone()).collect()
     }
     fn next_number(&self) -> u64 {
         self.opened + 1
@@ -138,7 +157,7 @@ impl Model {
         let verdict = event.as_ref().map_or(Verdict::NoRule, |e| judge.evaluate("", e));
         let incoming = Incoming {
             position: Position::new(self.sequence, 0),
-            stream_time: minute(1000),
+            stream_time: self.now,
             subject: "s".into(),
             form: Form::Bare,
             event: event.map(|e| (e.clone(), super::Head::of(&e))),

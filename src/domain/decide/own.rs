@@ -98,13 +98,20 @@ pub(super) fn recognise<L: Lookup>(
     }
     let cause = event.triggered_id.as_deref().or_else(|| event.extension("causationid"));
     let Some(cause) = cause else { return Ok(None) };
-    for row in lookup.rows(Mark::EventId(cause))? {
-        if recorded(&row).and_then(|r| r.head.as_ref()).is_none_or(|h| h.origin.id != cause) {
-            continue;
-        }
-        let again = messages::again(&row, lookup, settings)?;
-        if let Some(message) = again.iter().find(|m| m.id == id) {
-            return Ok(Some(Own { of: row.position, kind: message.kind }));
+    // The `finished` of a webhook is caused by the report of its call, which names the same trigger.
+    for mark in [Mark::EventId(cause), Mark::Run(cause)] {
+        for row in lookup.rows(mark)? {
+            let caused = recorded(&row).is_some_and(|r| match mark {
+                Mark::EventId(_) => r.head.as_ref().is_some_and(|h| h.origin.id == cause),
+                _ => r.decision.report.is_some(),
+            });
+            if !caused {
+                continue;
+            }
+            let again = messages::again(&row, lookup, settings)?;
+            if let Some(message) = again.iter().find(|m| m.id == id) {
+                return Ok(Some(Own { of: row.position, kind: message.kind }));
+            }
         }
     }
     Ok(None)

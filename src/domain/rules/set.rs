@@ -19,6 +19,7 @@ use super::rule::Rule;
 use super::subject::Subject;
 use super::webhook::Webhook;
 use crate::domain::event::Event;
+use crate::domain::webhooks::{self, Webhooks};
 
 /// Rules in their order, ready to run. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +34,7 @@ pub(super) struct Inner {
     pub proofs: Vec<Proof>,
     adapters: Vec<Adapter>,
     webhooks: Vec<Webhook>,
+    outgoing: Webhooks,
     subjects: Vec<String>,
     texts: Vec<(Arc<str>, Arc<str>)>,
     hash: String,
@@ -78,7 +80,18 @@ impl RuleSet {
         let mut hooks = HashSet::new();
         let mut subjects: Vec<Subject> = ALWAYS.iter().filter_map(|s| Subject::parse(s).ok()).collect();
         let mut found = Vec::new();
-        for ((file, _), (raw, mut problems)) in texts.iter().zip(raw::read_all(&texts)) {
+        // The file of outgoing webhooks travels with the rules, as what it says is decided by as well.
+        let (calls, rule_files): (Vec<_>, Vec<_>) =
+            texts.iter().cloned().partition(|(name, _)| **name == *webhooks::FILE);
+        let outgoing = match calls.first().map(|(name, text)| Webhooks::compile(name, text)) {
+            None => Webhooks::default(),
+            Some(Ok(outgoing)) => outgoing,
+            Some(Err(problems)) => {
+                found.extend(problems);
+                Webhooks::default()
+            }
+        };
+        for ((file, _), (raw, mut problems)) in rule_files.iter().zip(raw::read_all(&rule_files)) {
             if let Some(raw) = raw {
                 let mut compiler = Compiler { file: file.clone(), engine: &mut engine, problems: &mut problems };
                 for rule in raw.rules {
@@ -124,10 +137,11 @@ impl RuleSet {
             .collect();
         subjects.extend(rules.iter().flat_map(|r| r.on.iter().cloned()));
         subjects.extend(adapters.iter().map(|a| a.subject.clone()));
+        subjects.extend(outgoing.subjects());
         let subjects = Subject::disjoint(subjects).iter().map(ToString::to_string).collect();
         let hash = hash(&texts);
         let index = Index::of(&rules);
-        let inner = Inner { rules, index, engine, proofs, adapters, webhooks, subjects, texts, hash };
+        let inner = Inner { rules, index, engine, proofs, adapters, webhooks, outgoing, subjects, texts, hash };
         Ok(RuleSet { inner: Arc::new(inner) })
     }
 
@@ -200,6 +214,11 @@ impl RuleSet {
     /// The webhooks that rules declare; of two with one name the first.
     pub fn webhooks(&self) -> &[Webhook] {
         &self.inner.webhooks
+    }
+
+    /// The webhooks of other systems that are called.
+    pub fn outgoing(&self) -> &Webhooks {
+        &self.inner.outgoing
     }
 
     /// The adapters, in the order of their rules.

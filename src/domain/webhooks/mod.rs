@@ -66,10 +66,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::call::Replies;
 use super::event::Event;
 use super::gotemplate::Kind;
 use super::keptn;
 use super::rules::{Problem, Subject};
+
+/// The file, in the shipyard folder.
+pub const FILE: &str = "webhook.yaml";
 
 /// All webhooks of a team. Cheap to clone; by default none.
 #[derive(Clone, Debug, Default)]
@@ -189,6 +193,12 @@ impl Webhooks {
         fit.reduce(|best, next| if next.filter.rank() > best.filter.rank() { next } else { best })
     }
 
+    /// Whether a sequence that triggers a task hears of it through one of them, for some project, stage and service at least.
+    pub fn answer(&self, task: &str) -> bool {
+        let ty = format!("sh.keptn.event.{task}.triggered");
+        self.inner.all.iter().any(|webhook| webhook.ty.matches(&ty) && webhook.replies() != Replies::None)
+    }
+
     /// Every secret that any webhook names; one may come more than once.
     pub fn secrets(&self) -> impl Iterator<Item = SecretRef> {
         self.inner.all.iter().flat_map(Webhook::secrets)
@@ -199,6 +209,16 @@ impl Webhook {
     /// Whether an event is one for it.
     pub fn matches(&self, event: &Event) -> bool {
         self.ty.matches(&event.ty) && self.filter.admits(event)
+    }
+
+    /// What the sequence is told about a trigger.
+    pub fn replies(&self) -> Replies {
+        match (self.send_started, self.send_finished) {
+            (true, true) => Replies::Both,
+            (true, false) => Replies::Started,
+            // The pair that hangs a sequence was refused.
+            (false, _) => Replies::None,
+        }
     }
 
     /// Whether any template uses `.callback`.

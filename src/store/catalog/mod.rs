@@ -79,6 +79,11 @@ impl Catalog {
         self.named.get(&self.seed.of_scope(scope)).map(|ids| ids.to_vec()).unwrap_or_default()
     }
 
+    /// All scopes of a Keptn project and stage, by id.
+    pub fn scopes_of_stage(&self, project: &str, stage: &str) -> impl Iterator<Item = (ScopeId, &Arc<ScopeState>)> {
+        self.scopes().filter(move |(_, s)| s.project == project && s.stage == stage)
+    }
+
     /// Issues there are.
     pub fn issues(&self) -> u64 {
         self.listing.len()

@@ -4,7 +4,9 @@ mod bus;
 mod events;
 mod gateway;
 mod nats;
+mod peer;
 mod proxy;
+mod ran;
 mod service;
 mod world;
 
@@ -13,8 +15,10 @@ use std::time::{Duration, Instant};
 pub use bus::{Bus, Stored};
 pub use events::{Keptn, from_now, problem, sequence, task_finished, task_triggered, time_at};
 pub use gateway::{Answer, Gateway};
-pub use nats::Nats;
+pub use nats::{Nats, program};
+pub use peer::{Peer, Play, Seen};
 pub use proxy::deaf_after;
+pub use ran::Ran;
 pub use service::{Shipwatch, exit_of, serve_command};
 pub use world::World;
 

@@ -111,7 +111,7 @@ impl Drop for Nats {
 }
 
 /// The server to use: `NATS_SERVER`, else the one on PATH, else where Debian's package puts it.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("NATS_SERVER").filter(|p| !p.is_empty()) {
         return path.into();
     }

@@ -1,8 +1,12 @@
 //! `shipwatch demo`: an afternoon of deliveries, on a broker of its own.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+mod nats;
+mod tools;
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,11 +14,14 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
+use nats::Nats;
+use tools::Tools;
+
 use super::client::{Client, ServerArgs};
 use super::issues::issue_table;
 use super::wiring::{self, Broker as _};
-use super::{logging, output};
-use crate::config::{LogFormat, Mistakes, RawConfig, check};
+use super::{logging, output, sequence};
+use crate::config::{LogFormat, Mistakes, RawConfig, Target, check};
 use crate::domain::time::Time;
 
 #[derive(Debug, clap::Args)]
@@ -36,7 +43,11 @@ struct Act {
     title: String,
     say: String,
     then: Then,
+    #[serde(default)]
     events: Vec<Value>,
+    /// Sequences that are run after them.
+    #[serde(default)]
+    runs: Vec<Run>,
     /// What is posted to the gateway after them.
     #[serde(default)]
     posts: Vec<Post>,
@@ -50,24 +61,40 @@ struct Post {
 }
 
 #[derive(Deserialize)]
+struct Run {
+    sequence: String,
+    project: String,
+    service: String,
+    simulate: HashMap<String, String>,
+}
+
+#[derive(Deserialize)]
 struct Then {
     active: u64,
     resolved: u64,
 }
 
 const ACTS: &[&str] = &[
-    include_str!("../../events/demo/01-a-delivery-fails-in-test.json"),
-    include_str!("../../events/demo/02-a-sequence-opens-an-issue.json"),
-    include_str!("../../events/demo/03-a-gate-holds.json"),
-    include_str!("../../events/demo/04-another-service-breaks.json"),
-    include_str!("../../events/demo/05-a-problem-comes-and-goes.json"),
-    include_str!("../../events/demo/06-an-aborted-run-says-nothing.json"),
-    include_str!("../../events/demo/07-the-repair-passes.json"),
-    include_str!("../../events/demo/08-the-gate-opens.json"),
-    include_str!("../../events/demo/09-late-and-double-events-change-nothing.json"),
-    include_str!("../../events/demo/10-a-failure-comes-back.json"),
-    include_str!("../../events/demo/11-a-pipeline-without-nats.json"),
+    include_str!("../../../events/demo/01-a-delivery-fails-in-test.json"),
+    include_str!("../../../events/demo/02-a-sequence-opens-an-issue.json"),
+    include_str!("../../../events/demo/03-a-gate-holds.json"),
+    include_str!("../../../events/demo/04-another-service-breaks.json"),
+    include_str!("../../../events/demo/05-a-problem-comes-and-goes.json"),
+    include_str!("../../../events/demo/06-an-aborted-run-says-nothing.json"),
+    include_str!("../../../events/demo/07-the-repair-passes.json"),
+    include_str!("../../../events/demo/08-the-gate-opens.json"),
+    include_str!("../../../events/demo/09-late-and-double-events-change-nothing.json"),
+    include_str!("../../../events/demo/10-a-failure-comes-back.json"),
+    include_str!("../../../events/demo/11-a-pipeline-without-nats.json"),
+    include_str!("../../../events/demo/12-a-delivery-fails-and-a-ticket-comes-and-goes.json"),
+    include_str!("../../../events/demo/13-an-approval-and-a-gate-before-production.json"),
 ];
+
+/// What the runs of the acts consist of.
+const SHIPYARD: &str = include_str!("../../../events/demo/shipyard.yaml");
+
+/// Whom they call.
+const WEBHOOKS: &str = include_str!("../../../events/demo/webhook.yaml");
 
 /// How long an act may take to be folded.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -77,19 +104,25 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir =
         tempfile::Builder::new().prefix("shipwatch-demo-").tempdir().context("cannot make a folder for the demo")?;
     let nats = Nats::start(&args.nats_server, dir.path())?;
+    let tools = Tools::start().await?;
     let mut raw = RawConfig::default();
     let data = dir.path().join("data").display().to_string();
     let gateway = "127.0.0.1:0".to_owned();
-    // The rules of this folder, if there are any, are not part of the play.
-    let none = dir.path().display().to_string();
+    // The files of this folder, if there are any, are not part of the play.
+    let shipyard = dir.path().join("shipyard");
+    std::fs::create_dir(&shipyard)?;
+    std::fs::write(shipyard.join("shipyard.yaml"), SHIPYARD)?;
+    std::fs::write(shipyard.join(crate::domain::webhooks::FILE), tools.placed(WEBHOOKS))?;
     raw.flags([
         ("nats.urls", nats.url()),
         ("dataDir", data),
-        ("shipyardDir", none),
+        ("shipyardDir", shipyard.display().to_string()),
         ("query.listen", args.listen.clone()),
         ("gateway.listen", gateway),
     ]);
-    let config = check(&raw, Mistakes::default())?;
+    let mut config = check(&raw, Mistakes::default())?;
+    // The tools of the demo are on this machine.
+    config.webhooks.allow = vec![Target::Net { ip: Ipv4Addr::LOCALHOST.into(), bits: 32 }];
     let app = wiring::start(&config, Arc::default()).await?;
     let url = |addr: Option<SocketAddr>| addr.map(|addr| format!("http://{addr}"));
     let server = url(app.query_addr()).context("there is no query endpoint")?;
@@ -102,7 +135,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     ))?;
 
     let played = tokio::select! {
-        played = play(&config, &server, &gateway) => played.map(Some),
+        played = play(&config, &server, &gateway, &tools) => played.map(Some),
         () = stop.cancelled() => Ok(None),
     };
     let failed = match &played {
@@ -129,13 +162,14 @@ fn look_around(server: &str, gateway: &str) -> String {
          curl -s '{server}/api/v1/events?outcome=stale'\n  curl -s {server}/metrics\n  \
          curl -s {gateway}/api/v1/webhooks/pipeline-failure \\\n    \
          -d '{{\"pipelineName\": \"p\", \"namespace\": \"n\", \"failureReason\": \"boom\"}}'\n  \
-         shipwatch issues list --server {server}\n  shipwatch events why demo-09-late-success --server {server}\n\n\
+         shipwatch issues list --server {server}\n  shipwatch events why demo-09-late-success --server {server}\n  \
+         curl -s {server}/api/v1/sequences\n  shipwatch sequence show <context> --server {server}\n\n\
          Serving until Ctrl-C."
     )
 }
 
 /// Plays all acts. The number of acts that did not end as they should.
-async fn play(config: &crate::config::Config, server: &str, gateway: &str) -> anyhow::Result<usize> {
+async fn play(config: &crate::config::Config, server: &str, gateway: &str, tools: &Tools) -> anyhow::Result<usize> {
     let client = Client::new(&ServerArgs::of(server))?;
     let gateway = Client::new(&ServerArgs::of(gateway))?;
     eventually("the service to be ready", async || Ok(client.get(&["readyz"], &[]).await.is_ok())).await?;
@@ -162,8 +196,24 @@ async fn play(config: &crate::config::Config, server: &str, gateway: &str) -> an
             output::write(&format!("  ⇒ POST /api/v1/webhooks/{hook}  {}", text_of(&body, "pipelineName")))?;
             output::write(&format!("  ⇐ 200 {}", told_in_short(&told)))?;
         }
+        for run in act.runs {
+            let asked = sequence::Asked {
+                shipyard: config.shipyard_dir.join("shipyard.yaml"),
+                sequence: run.sequence,
+                project: run.project,
+                service: run.service,
+                simulate: run.simulate.into_iter().collect(),
+            };
+            let said = tools.teller();
+            let ended = sequence::stage(&config.nats, asked, move |step| {
+                said().iter().try_for_each(|line| output::write(&format!("  {line}")))?;
+                output::write(&format!("  · {}", sequence::words(step)))
+            });
+            ended.await?;
+        }
         eventually("the act to be folded", async || settled(&client, last).await).await?;
         shown = answers(&client, shown).await?;
+        tools.teller()().iter().try_for_each(|line| output::write(&format!("  {line}")))?;
         let all = [("sort".to_owned(), "number".to_owned()), ("limit".to_owned(), "100".to_owned())];
         let list: Value = serde_json::from_str(&client.api(&["issues"], &all).await?)?;
         let issues = list["data"].as_array().cloned().unwrap_or_default();
@@ -244,33 +294,4 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> anyhow::Result<b
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
-}
-
-/// A nats-server for the demo; ends with it.
-struct Nats {
-    child: Child,
-    port: u16,
-}
-
-impl Nats {
-    fn start(program: &Path, dir: &Path) -> anyhow::Result<Nats> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = Command::new(program);
-        command.args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"]).arg(dir.join("jetstream"));
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().with_context(|| {
-            format!("cannot start {}; install nats-server, or name it with --nats-server", program.display())
-        })?;
-        Ok(Nats { child, port })
-    }
-
-    fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
