@@ -10,6 +10,7 @@ mod issues;
 mod kill_loop;
 mod packs;
 mod readme;
+mod recipes;
 mod refusals;
 mod replies;
 mod restarts;
