@@ -22,7 +22,7 @@ test: lint ## Formatting, lints, documentation and all tests
 			then cargo nextest run --locked --no-fail-fast $(TEST_ARGS); \
 			else cargo test --locked --no-fail-fast --lib --bins --tests $(TEST_ARGS); fi
 
-fuzz: ## Feed the rule loader and the event decoder whatever breaks them, for a minute (FUZZ_SECONDS=60)
+fuzz: ## Feed rule files, webhook files and events whatever breaks their readers, a minute each (FUZZ_SECONDS=60)
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
 bench: ## Measure the transport alone and Shipwatch on one broker, side by side; then the fold with few and many rules

@@ -58,3 +58,12 @@ async fn a_source_of_ones_own_takes_the_commands_of_the_readme_and_nothing_else(
     }
     assert_eq!(compared, 4, "every answer on the page was compared");
 }
+
+#[test]
+fn the_webhook_file_of_the_readme_is_one() {
+    let readme = std::fs::read_to_string(repo("README.md")).unwrap();
+    let (_, section) = readme.split_once("## Call other tools").unwrap();
+    let (_, file) = blocks(section)[0];
+    let webhooks = shipwatch::domain::webhooks::Webhooks::compile("README.md", file).unwrap();
+    assert_eq!(webhooks.all().len(), 2);
+}
