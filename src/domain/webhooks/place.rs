@@ -27,7 +27,11 @@ impl<'f> Lines<'f> {
             .strip_prefix('|')
             .is_some_and(|rest| rest.trim_matches(['+', '-']).parse::<u8>().is_ok() || rest.len() < 2);
         match block {
-            true => At { line: value.line + inner.line - 1, column: column(inner.column.saturating_sub(1)) },
+            // A block may end with a line break, behind which there is no line.
+            true => At {
+                line: (value.line + inner.line - 1).min(self.0.len() as u32),
+                column: column(inner.column.saturating_sub(1)),
+            },
             false => value,
         }
     }

@@ -23,7 +23,7 @@ pub fn split(source: &str) -> Result<Vec<Word>, Wrong> {
         let mut push =
             |text: &str| word.get_or_insert_with(|| Word { text: String::new(), at: place }).text.push_str(text);
         if rest.starts_with("{{") {
-            take = action(rest);
+            take = action(rest).ok_or_else(|| wrong(place, "template: action is not closed by }}"))?;
             push(&rest[..take]);
         } else {
             let next = rest[take..].chars().next();
@@ -61,28 +61,34 @@ pub fn split(source: &str) -> Result<Vec<Word>, Wrong> {
         rest = &rest[take..];
     }
     if let Some((open, at)) = quote {
-        return Err(Wrong { at, message: format!("text is not closed by {open}"), suggestion: None });
+        return Err(wrong(at, format!("text is not closed by {open}")));
     }
     words.extend(word);
     Ok(words)
 }
 
-/// How long the action is that a text begins with.
-fn action(text: &str) -> usize {
+fn wrong(at: At, message: impl Into<String>) -> Wrong {
+    Wrong { at, message: message.into(), suggestion: None }
+}
+
+/// How long the action is that a text begins with; none where it does not end.
+fn action(text: &str) -> Option<usize> {
+    let inside = text[2..].trim_start_matches('-').trim_start();
+    let from = if inside.starts_with("/*") { text.len() - inside.len() + inside.find("*/")? } else { 2 };
     let mut quote = None;
     let mut escaped = false;
-    for (n, c) in text.char_indices().skip(2) {
+    for (n, c) in text.char_indices().skip_while(|(n, _)| *n < from) {
         match (quote, c) {
             (Some('"'), _) if escaped => escaped = false,
             (Some('"'), '\\') => escaped = true,
             (Some(open), c) if open == c => quote = None,
             (Some(_), _) => {}
             (None, '"' | '`') => quote = Some(c),
-            (None, '}') if text[n..].starts_with("}}") => return n + 2,
+            (None, '}') if text[n..].starts_with("}}") => return Some(n + 2),
             (None, _) => {}
         }
     }
-    text.len()
+    None
 }
 
 #[cfg(test)]
@@ -106,6 +112,7 @@ mod tests {
                 vec!["-d", "{\"a\": \"{{index .data \"b c\"}}\"}", "x"],
             ),
             ("'{{ printf \"}} '\" }} x' y", vec!["{{ printf \"}} '\" }} x", "y"]),
+            ("{{/* don't \" */}}a {{- /* ` */ -}} b", vec!["{{/* don't \" */}}a", "{{- /* ` */ -}}", "b"]),
             ("$(a `b` $C | d; e&&f", vec!["$(a", "`b`", "$C", "|", "d;", "e&&f"]),
             ("é\u{a0}ü", vec!["é", "ü"]),
             ("", vec![]),
@@ -114,6 +121,7 @@ mod tests {
         }
         let wrong = split("a\n 'b").unwrap_err();
         assert_eq!(wrong.at, At { line: 2, column: 2 });
+        assert_eq!(split("a\n {{b \"}}").unwrap_err().at, At { line: 2, column: 2 });
         assert_eq!(split("a\n  'b' c").unwrap()[2].at, At { line: 2, column: 7 });
     }
 }
