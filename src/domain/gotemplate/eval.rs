@@ -216,7 +216,11 @@ impl<'v> Eval<'v> {
             value = value.and_then(|v| v.get(&**word));
         }
         let missing = || Fail::Missing(format!(".{}.{} is missing", kind.word(), path.join(".")));
-        value.map(Val::Json).ok_or_else(missing)
+        match value.ok_or_else(missing)? {
+            // As text that was made, and not as a value of the event, which messages may show.
+            Value::String(text) => Ok(Val::Text(text.as_str().into())),
+            other => Ok(Val::Json(other)),
+        }
     }
 
     /// Whether it is the root itself.

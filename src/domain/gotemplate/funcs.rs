@@ -171,9 +171,11 @@ fn index<'v>(args: &[Val<'v>], eval: &Eval<'v>) -> Result<Val<'v>, Fail> {
     let mut at = base.clone();
     for key in keys {
         at = match (&at, key.as_str(), key.as_number()) {
-            (Val::Json(json @ Value::Object(_)), Some(key), _) => match eval.member(json, key) {
+            (Val::Json(json @ Value::Object(_)), Some(name), _) => match eval.member(json, name) {
                 Some(value) => Val::Json(value),
-                None => Val::Absent(format!("index: no key {key:?}").into()),
+                // A key that was made may hold a secret.
+                None if matches!(key, Val::Json(_)) => Val::Absent(format!("index: no key {name:?}").into()),
+                None => Val::Absent("index: no such key".into()),
             },
             (Val::Json(Value::Array(list)), _, Some(n)) => {
                 let found = n.as_u64().and_then(|n| usize::try_from(n).ok()).and_then(|n| list.get(n));

@@ -236,7 +236,7 @@ fn quoted(text: &str, at: At) -> Result<(Word, usize), Wrong> {
                 if digits > 0 {
                     let hex: String = chars.by_ref().take(digits).map(|(_, c)| c).collect();
                     let code = u32::from_str_radix(&hex, 16).ok().filter(|_| hex.len() == digits);
-                    let bad = || wrong(at, format!("\\{escape}{hex} is no character"));
+                    let bad = || wrong(at, format!("escape {:?} is no character", format!("{escape}{hex}")));
                     made.push(code.and_then(char::from_u32).ok_or_else(bad)?);
                     continue;
                 }
@@ -245,7 +245,7 @@ fn quoted(text: &str, at: At) -> Result<(Word, usize), Wrong> {
                     't' => '\t',
                     'r' => '\r',
                     '\\' | '"' | '\'' => escape,
-                    other => return Err(wrong(at, format!("escape \\{other} is unknown"))),
+                    other => return Err(wrong(at, format!("escape {other:?} is unknown"))),
                 });
             }
             c => made.push(c),

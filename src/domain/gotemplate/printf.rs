@@ -75,7 +75,7 @@ fn parts(format: &str) -> Result<Vec<Part>, String> {
         }
         verb.letter = match chars.next() {
             Some(letter) if LETTERS.contains(letter) => letter,
-            Some(letter) => return Err(format!("printf: %{letter} is not supported")),
+            Some(letter) => return Err(format!("printf: verb {letter:?} is not supported")),
             None => return Err("printf: format ends with %".into()),
         };
         parts.push(Part::Verb(verb));
@@ -138,9 +138,11 @@ impl Verb {
                 let code = n.as_u64().and_then(|n| u32::try_from(n).ok()).and_then(char::from_u32);
                 code.ok_or_else(unfit)?.to_string()
             }
-            ('d', Some(n)) => self.sign(whole(n).ok_or_else(|| Fail::Other(format!("printf: %d of {n}")))?.to_string()),
+            ('d', Some(n)) => self.sign(
+                whole(n).ok_or_else(|| Fail::Other("printf: %d of a number with a fraction".into()))?.to_string(),
+            ),
             ('x' | 'X', Some(n)) => {
-                let n = whole(n).ok_or_else(|| Fail::Other(format!("printf: %x of {n}")))?;
+                let n = whole(n).ok_or_else(|| Fail::Other("printf: %x of a number with a fraction".into()))?;
                 let (sign, n) = (if n < 0 { "-" } else { "" }, n.unsigned_abs());
                 self.sign(if self.letter == 'x' { format!("{sign}{n:x}") } else { format!("{sign}{n:X}") })
             }

@@ -154,6 +154,8 @@ fn what_is_missing_or_unfit_is_named() {
     fails("{{printf \"%d\" .data.stage}}", "%d of a string");
     fails("{{printf .data.stage 1}}", "0 verbs for 1 values");
     fails("{{.env.other}}", ".env.other is missing");
+    fails("{{index .data .secret.tracker.token}}{{printf \"%d\" 1.5}}", "no such key");
+    fails("{{printf \"%d\" 1.5}}", "a number with a fraction");
 }
 
 #[test]
@@ -181,7 +183,7 @@ fn mistakes_are_found_with_their_place() {
     refused("{{not}}", (1, 3), "not takes 1 argument");
     refused("{{len 1 2}}", (1, 3), "len takes 1 argument, not 2");
     refused("{{printf \"%d\"}}", (1, 3), "1 verbs for 0 values");
-    refused("{{printf \"%z\" 1}}", (1, 3), "%z");
+    refused("{{printf \"%z\" 1}}", (1, 3), "verb 'z'");
     refused("{{printf \"%99999d\" 1}}", (1, 3), "limit");
     refused("{{.x\"a\"}}", (1, 5), "space");
     refused("{{template \"x\"}}", (1, 1), "not supported");

@@ -323,7 +323,7 @@ impl Builder<'_> {
             Given::Env if !self.env.iter().any(|(name, _)| **name == *first) => {
                 let known: Vec<&str> = self.env.iter().map(|(name, _)| &**name).collect();
                 match known.is_empty() {
-                    true => self.problems.add(at, format!("template: .env.{first} stands in no envFrom")),
+                    true => self.problems.add(at, format!("template: {first:?} of .env stands in no envFrom")),
                     false => self.problems.unknown(at, "template: .env name", first, &known),
                 }
             }

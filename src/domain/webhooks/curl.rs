@@ -209,7 +209,7 @@ impl Reader {
                 true => Some(format!("the value of --{plain} is a word of its own")),
                 false => did_you_mean(name, &known),
             };
-            let message = format!("curl option --{} is not read here", shown(name));
+            let message = format!("curl option {:?} is not read here", shown(&word.text));
             self.wrong.push(Wrong { at: word.at, message, suggestion });
             return;
         };

@@ -189,7 +189,7 @@ spec:
         "webhook.yaml:22:39: result \"ok\" is unknown (known: pass, warning, fail)",
         "webhook.yaml:22:52: stage \"d*\" has a wildcard (filters name values as they are)",
         "webhook.yaml:22:71: label \"a\" has no value",
-        "webhook.yaml:25:36: template: .env.token stands in no envFrom",
+        "webhook.yaml:25:36: template: \"token\" of .env stands in no envFrom",
         "webhook.yaml:26:24: path \"b\" does not begin with $; paths are as $.a.b, $.list[0] or $[\"a-b\"]",
         "webhook.yaml:26:32: path \"$..d\" has a step that is no name; paths are as $.a.b, $.list[0] or $[\"a-b\"]",
     ];
@@ -627,7 +627,7 @@ fn what_a_curl_command_may_not_do_is_named() {
         ("curl --json @x https://a.example", "--json is refused with `@`"),
         ("curl -H @x https://a.example", "-H is refused with `@`"),
         ("curl -b jar https://a.example", "-b is refused without `=`"),
-        ("curl --next https://a.example", "--next is not read here"),
+        ("curl --next https://a.example", "\"--next\" is not read here"),
         ("curl --reqest GET https://a.example", "did you mean \"request\""),
         ("curl --request=GET https://a.example", "the value of --request is a word of its own"),
         ("curl -ż https://a.example", "is not read here"),
