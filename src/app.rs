@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{self, Bus, Patience, StreamWish};
+use crate::domain::call::{CALLBACK, DELIVERY};
 use crate::domain::decide::Settings;
 use crate::domain::ids::Position;
 use crate::domain::messages;
@@ -86,6 +87,13 @@ pub struct Outgoing {
 
 /// Messages waiting for the publisher, in groups.
 const DUE: usize = 64;
+
+/// An empty store meets the whole history of a stream. Whoever is to be called about it has been told by other means, or waits no
+/// more; only what came lately may be waiting for a service that has lost its store.
+const HISTORY: Duration = Duration::from_secs(60 * 60);
+
+/// Room for the headers of a message, which count as it does.
+const HEADERS: usize = 1024;
 
 /// How long a stop may take before what is left is dropped.
 const GRACE: Duration = Duration::from_secs(20);
@@ -268,6 +276,18 @@ async fn work(
     for note in &attached.notes {
         tracing::warn!("{note}");
     }
+    // What became of a call has to come back: without that the sequence would wait for ever.
+    if !config.rules.outgoing().is_empty() {
+        for subject in [DELIVERY, CALLBACK] {
+            let stream = &attached.stream.name;
+            anyhow::ensure!(
+                bus.holds(stream, subject).await?,
+                "webhooks need {subject} in the stream, and {stream} does not hold it: add dev.shipwatch.> to its subjects, or start \
+                 without --stream, so that Shipwatch makes a stream of its own beside it"
+            );
+        }
+    }
+    let history = reached.is_none().then(|| Time::from(chrono::Utc::now()).minus(HISTORY));
     let from = begin(reached, &attached);
     for gap in &attached.missed {
         missed(*gap);
@@ -311,7 +331,7 @@ async fn work(
         tokens,
         callback_url: config.outgoing.callback_url.clone(),
         defaults: config.outgoing.defaults,
-        largest: config.event_size.min(bus.max_payload()),
+        largest: config.event_size.min(bus.max_payload().saturating_sub(HEADERS)),
     };
     let telling = tokio::spawn(feedback::run(store.reader(), bus.publisher(), to_tell));
     let progress = Arc::new(Progress::default());
@@ -344,6 +364,7 @@ async fn work(
         deadlines: watched,
         progress: progress.clone(),
         end_at_start: end_at_start.clone(),
+        history,
         from,
         inbox: attached.inbox,
         store,
@@ -420,18 +441,34 @@ async fn work(
 /// Where the last message stands that an earlier life may have sent. Up to there nothing is sent, since it may be there
 /// already; behind it nobody has answered yet. Where the broker does not say, that is the end of the stream.
 async fn end_of_ours(bus: &Bus, attached: &bus::Attached, config: &Config, reader: &store::Reader) -> u64 {
-    let mut subjects = messages::subjects(&config.settings);
-    match deliver::subjects(reader) {
-        Some(of_webhooks) => subjects.extend(of_webhooks),
-        None => return attached.last_sequence,
-    }
-    match bus.last_of(&attached.stream.name, &subjects).await {
-        Ok(last) => last,
+    match last_of_ours(bus, attached, config, reader).await {
+        Ok(Some(last)) => last,
+        Ok(None) => attached.last_sequence,
         Err(error) => {
             tracing::debug!(%error, "the last message of ours is not known; what is owed waits for the end of the stream");
             attached.last_sequence
         }
     }
+}
+
+/// None where it could be on any subject.
+async fn last_of_ours(
+    bus: &Bus,
+    attached: &bus::Attached,
+    config: &Config,
+    reader: &store::Reader,
+) -> anyhow::Result<Option<u64>> {
+    let stream = &attached.stream.name;
+    let kept = reader.rules()?;
+    let reported = bus.last_of(stream, &[DELIVERY.to_owned()]).await?;
+    // A store that knows no rules does not know either which webhooks an earlier life had.
+    if kept.is_empty() && (reported > 0 || !config.rules.outgoing().is_empty()) {
+        return Ok(None);
+    }
+    let Some(of_webhooks) = deliver::subjects(&kept) else { return Ok(None) };
+    let mut subjects = messages::subjects(&config.settings);
+    subjects.extend(of_webhooks);
+    Ok(Some(bus.last_of(stream, &subjects).await?.max(reported)))
 }
 
 /// The last message of the stream may be deleted, or one that the consumer does not see: then it never comes, and what is

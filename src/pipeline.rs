@@ -16,6 +16,7 @@ use crate::bus::{self, Inbox};
 use crate::crash;
 use crate::domain::decide::{Memory, Settings};
 use crate::domain::stream::Reached;
+use crate::domain::time::Time;
 use crate::effects::deadlines::{Deadlines, Feed};
 use crate::effects::deliver::CallDue;
 use crate::effects::feedback::Asked;
@@ -61,6 +62,8 @@ pub struct Pipeline {
     /// Sequence of the last message that an earlier life may have sent, as the stream was when the service started. Messages
     /// are sent only behind it. Set to 0 where that message will never come.
     pub end_at_start: Arc<AtomicU64>,
+    /// Where the store was empty: what the stream took before is history, about which nobody is called.
+    pub history: Option<Time>,
 }
 
 /// How far the fold is, for readiness and metrics.
@@ -92,6 +95,7 @@ impl Pipeline {
             progress,
             from,
             end_at_start,
+            history,
         } = self;
         let (to_fold, groups) = mpsc::channel::<Decoded>(2);
         let (to_acks, acks) = mpsc::channel::<bus::Token>(16);
@@ -117,6 +121,7 @@ impl Pipeline {
             progress,
             live: folded >= end_at_start.load(Ordering::Relaxed),
             end_at_start,
+            history,
         };
         let acker = inbox.acker();
         let runtime = tokio::runtime::Handle::current();

@@ -329,8 +329,24 @@ async fn start_gateway(config: &Config, reload: Arc<Notify>) -> anyhow::Result<A
     App::gateway_alone(settings(&config.nats), options).await
 }
 
+/// What is read from the configuration and not there yet. Somebody who sets it relies on it.
+fn not_there_yet(config: &Config) -> Result<(), Usage> {
+    let wanted = [
+        ("auth.tokens", !config.auth.tokens.is_empty()),
+        ("tls", config.tls.is_some()),
+        ("limits.requestsPerSecond", config.limits.requests_per_second > 0),
+    ];
+    match wanted.into_iter().find(|(_, set)| *set) {
+        None => Ok(()),
+        Some((key, _)) => Err(Usage(format!(
+            "{key} is set, and this version does not act on it yet: leave it out, and put a proxy in front of the listeners"
+        ))),
+    }
+}
+
 /// Runs the service, or nothing but its gateway, until it is told to stop.
 pub(super) async fn serve(config: Config, fold: bool) -> anyhow::Result<ExitCode> {
+    not_there_yet(&config)?;
     let reload = reload_on_signal();
     let app = if fold { start(&config, reload).await? } else { start_gateway(&config, reload).await? };
     stop_on_signal(app.stop_token());

@@ -286,6 +286,32 @@ fn issue_event(
     Message { kind: OwnKind::Issue(index as u32), id, subject, body }
 }
 
+/// A reply that is too large for the broker, cut down to what a sequence needs: a `finished` is errored then, since what it
+/// says is lost. None where the message is no reply, or is as short as can be.
+pub fn shortened(message: &Message) -> Option<Bytes> {
+    const SHORT: usize = 8 << 10;
+    let finished = matches!(message.kind, OwnKind::Finished);
+    if !finished && !matches!(message.kind, OwnKind::Started | OwnKind::CallStarted(_)) {
+        return None;
+    }
+    if message.body.len() <= SHORT {
+        return None;
+    }
+    let mut event: Value = serde_json::from_slice(&message.body).ok()?;
+    let data = event.get_mut("data")?.as_object_mut()?;
+    let kept = ["project", "stage", "service", "status", "result"];
+    let task = message.subject.split('.').nth(3).unwrap_or_default().to_owned();
+    data.retain(|name, _| kept.contains(&name.as_str()));
+    if finished {
+        data.insert("status".into(), "errored".into());
+        data.insert("result".into(), "fail".into());
+        let why = format!("the reply has {} bytes, more than the broker takes", message.body.len());
+        data.insert("message".into(), why.into());
+        data.insert(task, Value::Object(serde_json::Map::new()));
+    }
+    serde_json::to_vec(&event).ok().map(Bytes::from)
+}
+
 /// Makes the messages of a journal line again, after a restart or to compare with what came back.
 ///
 /// # Errors

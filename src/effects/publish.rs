@@ -14,7 +14,7 @@ use crate::backoff::{Backoff, Waits};
 use crate::bus::{Error, Publisher, Receipt};
 use crate::crash;
 use crate::domain::ids::Position;
-use crate::domain::messages::Message;
+use crate::domain::messages::{self, Message};
 use crate::domain::row::{Own, OwnKind};
 use crate::metrics;
 
@@ -144,11 +144,23 @@ async fn confirmed(publisher: Publisher, due: Due, sent: Result<Receipt, Error>)
     let result = match result {
         // A foreign stream without the subject: whoever listens now hears it, nobody later.
         Err(Error::NoStreamFor(_)) => publisher.publish_core(&due.message.subject, due.message.body.clone()).await,
-        // Sending it again would not make it smaller.
+        // Sending it again would not make it smaller, and a sequence must not wait for what never comes.
         Err(Error::TooLarge { .. }) => {
             let Message { subject, id, .. } = &due.message;
-            tracing::error!(%subject, %id, "a message is larger than the broker takes; it is given up");
-            Ok(())
+            match messages::shortened(&due.message) {
+                Some(short) => {
+                    tracing::error!(%subject, %id, "a reply is larger than the broker takes; it goes out without what is in it");
+                    let sent = publisher.publish(subject, &id.to_string(), short).await;
+                    match sent {
+                        Ok(receipt) => receipt.await.map(drop),
+                        Err(error) => Err(error),
+                    }
+                }
+                None => {
+                    tracing::error!(%subject, %id, "a message is larger than the broker takes; it is given up");
+                    Ok(())
+                }
+            }
         }
         other => other,
     };

@@ -142,13 +142,14 @@ async fn answer(
     body: &Bytes,
 ) -> Result<(Task, Option<()>), Refusal> {
     let link = state.link()?;
-    let once = Once::of("callback", &[trigger], key, body)?;
     let task = match ask(state, &link, trigger, query).await? {
         Waits::Yes(task) => task,
         // The fold knows whether this is the request that finished it.
         Waits::Finished(task) if key.is_some() => task,
         waits => return Err(refused(&waits)),
     };
+    // Several receivers of one trigger share the path.
+    let once = Once::of("callback", &[trigger, &task.source, &task.subscription], key, body)?;
     let callback = Callback { source: task.source.clone(), subscription: task.subscription.clone(), ..callback };
     let json = envelope(&task, trigger, callback, &once)?;
     if json.len() > state.options.event_size {

@@ -16,6 +16,7 @@ use crate::domain::ids::Position;
 use crate::domain::lookup::Lookup as _;
 use crate::domain::messages;
 use crate::domain::row::{Entry, Own, OwnKind};
+use crate::domain::time::Time;
 use crate::effects::deadlines::Feed;
 use crate::effects::deliver::CallDue;
 use crate::effects::feedback::{self, Asked};
@@ -47,6 +48,7 @@ pub(super) struct Fold {
     /// The fold has reached all that an earlier life may have sent, so what is owed is sent.
     pub(super) live: bool,
     pub(super) end_at_start: Arc<AtomicU64>,
+    pub(super) history: Option<Time>,
 }
 
 /// What a group of events leads to once it is committed.
@@ -240,6 +242,7 @@ impl Fold {
 
     /// Sends what an earlier life left, in order; made again from the journal.
     fn send_what_is_owed(&mut self) -> anyhow::Result<()> {
+        let mut left_alone = 0;
         for position in self.outbox.lines() {
             let staged = self.store.stage();
             let Some(row) = staged.row(position)? else {
@@ -247,13 +250,28 @@ impl Fold {
                 self.outbox.forget(position);
                 continue;
             };
-            let made = messages::again(&row, &staged, &self.settings)?;
-            let due = made.into_iter().map(|message| Due::new(position, message));
-            let calls = match &row.entry {
+            let mut made = messages::again(&row, &staged, &self.settings)?;
+            let mut calls = match &row.entry {
                 Entry::Event(recorded) => CallDue::of(position, recorded).collect(),
                 Entry::Own(_) => Vec::new(),
             };
+            if self.history.is_some_and(|before| row.stream_time < before) && !calls.is_empty() {
+                left_alone += calls.len();
+                for call in calls.drain(..) {
+                    self.outbox.settle(Own { of: position, kind: OwnKind::Call(call.call) });
+                }
+                // A task that is not carried out is not begun either.
+                made.retain(|message| !matches!(message.kind, OwnKind::CallStarted(_)));
+                self.outbox.settle_all(position, |kind| matches!(kind, OwnKind::CallStarted(_)));
+            }
+            let due = made.into_iter().map(|message| Due::new(position, message));
             self.send(due.collect(), calls);
+        }
+        if left_alone > 0 {
+            tracing::warn!(
+                calls = left_alone,
+                "events that the stream held for more than an hour before this first start call no webhook"
+            );
         }
         Ok(())
     }

@@ -526,3 +526,119 @@ async fn a_broken_webhook_file_is_told_whole_and_a_changed_one_takes_effect() {
     assert_eq!(status.code(), Some(2), "{error}");
     assert!(error.contains("webhook.yaml:") && error.contains("tracker/tokn"), "{error}");
 }
+
+#[tokio::test]
+async fn a_fresh_fold_of_many_calls_calls_nobody_and_answers_nothing_again() {
+    let mut hooked = Hooked::start(TICKET).await;
+    for n in 0..400 {
+        let event = task_triggered("open-ticket").id(&format!("t{n}")).context(&format!("c{n}"));
+        hooked.world.bus.publish(event.data("service", json!(format!("s{n}")))).await;
+    }
+    hooked.peer.requests("/tickets", 400).await;
+    hooked.world.rest().await;
+    let dump = hooked.world.service().dump().await;
+    let replies = async |hooked: &Hooked| {
+        let all = hooked.world.bus.read("shipwatch").await;
+        all.iter().filter(|stored| stored.subject.starts_with("sh.keptn.event.open-ticket.")).count()
+    };
+    let stored = replies(&hooked).await;
+    hooked.world.kill();
+    std::fs::remove_dir_all(hooked.world.folder("data")).unwrap();
+    hooked.world.start_service().await;
+    eventually("the fold is where it was", async || (hooked.world.service().dump().await == dump).then_some(())).await;
+    hooked.world.rest().await;
+    assert_eq!(hooked.peer.seen("/tickets").len(), 400);
+    assert_eq!((replies(&hooked).await, stored), (1200, 1200));
+}
+
+#[tokio::test]
+async fn answers_of_every_shape_and_size_let_the_sequence_go_on() {
+    let hooked = Hooked::start(
+        "
+    - type: sh.keptn.event.call.triggered
+      sendFinished: true
+      maxResponse: 4MiB
+      requests: [{method: GET, url: 'PEER/{{.data.how}}'}]
+",
+    )
+    .await;
+    let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+    hooked.peer.on("/deep", [Play::Answer(200, deep(125))]);
+    hooked.peer.on("/large", [Play::Large(1_047_900)]);
+    hooked.peer.on("/larger", [Play::Large(2 << 20)]);
+    hooked.peer.on("/labelled", [Play::Large(600_000)]);
+    for (how, status) in [("deep", "succeeded"), ("large", "errored"), ("larger", "errored"), ("labelled", "errored")] {
+        let mut event = task_triggered("call").id(how).data("how", json!(how));
+        if how == "labelled" {
+            event = event.data("labels", json!({"big": "x".repeat(600_000)}));
+        }
+        hooked.done(event).await;
+        let replies = hooked.replies(how).await;
+        assert_eq!(kinds(&replies), ["started", "finished"], "{how}");
+        let data = &replies[1]["data"];
+        assert_eq!(data["status"], status, "{how}: {}", data["message"]);
+        assert!(status == "succeeded" || data["message"].as_str().unwrap().contains("bytes"), "{how}");
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_is_parked_calls_once_however_often_it_comes() {
+    let hooked = Hooked::start(
+        "
+    - type: sh.keptn.event.call.triggered
+      sendFinished: true
+      requests: [{method: POST, url: PEER/x, payload: '{}'}]
+",
+    )
+    .await;
+    for _ in 0..3 {
+        hooked.world.fold_again(task_triggered("call").id("t1").data("service", json!(5))).await;
+    }
+    hooked.world.rest().await;
+    assert_eq!(hooked.peer.seen("/x").len(), 1);
+    assert_eq!(kinds(&hooked.replies("t1").await), ["started", "finished"]);
+}
+
+#[tokio::test]
+async fn two_receivers_with_one_key_finish_a_call_each_and_late_ones_stay_late() {
+    let hooked = Hooked::start(
+        "
+    - {type: sh.keptn.event.approval.triggered, name: a, requests: [{method: POST, url: PEER/a, payload: {u: '{{.callback.url}}'}}]}
+    - {type: sh.keptn.event.approval.triggered, name: b, requests: [{method: POST, url: PEER/b, payload: {u: '{{.callback.url}}'}}]}
+",
+    )
+    .await;
+    let gateway = hooked.world.service().gateway().await;
+    hooked.done(task_triggered("approval").id("t1")).await;
+    let urls = [
+        path(&hooked.peer.requests("/a", 1).await[0].json()["u"]),
+        path(&hooked.peer.requests("/b", 1).await[0].json()["u"]),
+    ];
+    for url in &urls {
+        assert_eq!(gateway.send("POST", url, &[("idempotency-key", "k")], r#"{"result":"pass"}"#).await.status, 200);
+    }
+    assert_eq!(kinds(&hooked.replies("t1").await), ["started", "started", "finished", "finished"]);
+    for n in 0..80 {
+        let progress = Keptn::new("sh.keptn.event.approval.status.changed").id(&format!("p{n}")).run("t1");
+        hooked.world.bus.publish(progress).await;
+    }
+    hooked.world.settle().await;
+    for url in &urls {
+        assert_eq!(gateway.send("POST", url, &[], "{}").await.status, 409);
+    }
+}
+
+#[tokio::test]
+async fn webhooks_are_refused_where_what_became_of_them_has_no_place() {
+    let nats = Nats::start().await;
+    let bus = crate::support::Bus::connect(&nats.url()).await;
+    bus.create_stream("keptn", &["sh.keptn.>"]).await;
+    let (peer, shipyard) = (Peer::start().await, TempDir::new().unwrap());
+    std::fs::write(shipyard.path().join("webhook.yaml"), file(TICKET, &peer)).unwrap();
+    let mut command = crate::support::serve_command(&nats.url(), &shipyard.path().join("data"));
+    command.args(["--stream", "keptn", "--shipyard-dir"]).arg(shipyard.path());
+    command.env("SHIPWATCH_SECRET_TRACKER_TOKEN", "t0p-s3cret");
+    let (status, _, error) = crate::support::exit_of(command).await;
+    assert_eq!(status.code(), Some(1), "{error}");
+    assert!(error.contains("dev.shipwatch.delivery.finished") && error.contains("keptn"), "{error}");
+}

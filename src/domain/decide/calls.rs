@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize as _;
 
 use super::effect::Effect;
-use super::{Case, Judge, RUN, recorded};
+use super::{Case, Judge, recorded};
 use crate::domain::call::{Call, Callback, Delivery, Replies, Report, Reporter};
 use crate::domain::decision::{Answer, Decision, Fate, Layer, ResultWord, Status};
 use crate::domain::event::{Data, Event};
@@ -35,12 +35,22 @@ pub(super) fn calls<J: Judge>(judge: &J, decision: &Decision, event: &Event, mes
         let replies = if triggered { replies } else { Replies::None };
         calls.push(Call { subscription: subscription.into(), about: None, replies });
     }
+    calls.extend(calls_about(judge, messages));
+    calls
+}
+
+/// Calls about messages of our own, which ask for nothing.
+pub(super) fn calls_about<J: Judge>(judge: &J, messages: &[Message]) -> Vec<Call> {
+    let mut calls = Vec::new();
     for message in messages {
         let Ok(event) = Event::from_json(&message.body) else { continue };
-        for (subscription, _) in judge.called(&event) {
-            let about = Some(message.kind);
-            calls.push(Call { subscription: subscription.into(), about, replies: Replies::None });
-        }
+        let about = Some(message.kind);
+        let called = judge.called(&event).into_iter();
+        calls.extend(called.map(|(subscription, _)| Call {
+            subscription: subscription.into(),
+            about,
+            replies: Replies::None,
+        }));
     }
     calls
 }
@@ -172,19 +182,30 @@ pub fn is_finished<L: Lookup>(lookup: &L, row: &Row, index: usize) -> Result<boo
     let Some(cause) = recorded(row) else { return Ok(true) };
     let Some(head) = &cause.head else { return Ok(true) };
     let waits = |call: Option<&Call>| call.is_some_and(|call| call.replies == Replies::Started);
+    let run = Mark::Run(&head.origin.id);
+    let ended = |line: &Row| {
+        recorded(line)
+            .and_then(|r| r.decision.report.as_ref())
+            .filter(|r| r.of == row.position && r.answer.is_some())
+            .map(|r| r.call as usize)
+    };
+    // However much has been said about the trigger since.
+    if lookup.first_after(run, row.position, &|line| ended(line) == Some(index))?.is_some() {
+        return Ok(true);
+    }
     let mut open = cause.decision.calls.iter().filter(|call| waits(Some(call))).count() as i64;
     let mut foreign = 0;
-    for line in lookup.newest_rows(Mark::Run(&head.origin.id), RUN)? {
-        let Some(r) = recorded(&line) else { continue };
-        let report = r.decision.report.as_ref().filter(|r| r.of == row.position && r.answer.is_some());
-        match report.map(|report| report.call as usize) {
-            Some(call) if call == index => return Ok(true),
+    for line in lookup.newest_rows(run, EVENTS)? {
+        match ended(&line) {
             Some(call) => open -= i64::from(waits(cause.decision.calls.get(call))),
-            None => foreign += counted(r, &head.origin.id),
+            None => foreign += recorded(&line).map_or(0, |r| counted(r, &head.origin.id)),
         }
     }
     Ok(foreign >= open)
 }
+
+/// Most events of one trigger that are counted.
+const EVENTS: usize = 4096;
 
 /// What an event of somebody else's adds to the `finished` of a trigger: 1, or -1 for a `started`.
 fn counted(r: &Recorded, trigger: &str) -> i64 {

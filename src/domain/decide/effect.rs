@@ -97,7 +97,9 @@ impl Effect {
             messages = messages::caused_by(stream_time, &decision, &sources, after, settings);
             if judge.calls_any() {
                 decision.calls = calls::calls(judge, &decision, event, &messages);
-                messages.extend(messages::starts(stream_time, &decision, event));
+                let starts = messages::starts(stream_time, &decision, event);
+                decision.calls.extend(calls::calls_about(judge, &starts));
+                messages.extend(starts);
                 // Whoever counts the replies to a trigger finds ours at the trigger.
                 if decision.run.is_none() && decision.calls.iter().any(|call| call.replies != Replies::None) {
                     decision.run = Some(event.id.clone());

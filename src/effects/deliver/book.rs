@@ -4,14 +4,12 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use crate::domain::call::DELIVERY;
 use crate::domain::webhooks::{self, Webhooks};
-use crate::store::{Error, Reader};
+use crate::store::{Error, Reader, RuleTexts};
 
-/// The subjects of what earlier lives may have sent because of webhooks, by all rule sets that the store has. None where a
-/// webhook's type is a pattern, or where the store does not say.
-pub fn subjects(reader: &Reader) -> Option<Vec<String>> {
-    let kept = reader.rules().ok()?;
+/// The subjects of what earlier lives may have sent because of webhooks, by the rule sets that the store has. None where a
+/// webhook's type is a pattern, or a file cannot be used any more.
+pub fn subjects(kept: &[RuleTexts]) -> Option<Vec<String>> {
     let files = kept.iter().flat_map(|texts| texts.files.iter().filter(|(name, _)| name == webhooks::FILE));
     let mut all = Vec::new();
     for (name, text) in files {
@@ -24,7 +22,6 @@ pub fn subjects(reader: &Reader) -> Option<Vec<String>> {
                 all.extend([format!("{task}.started"), format!("{task}.finished")]);
             }
         }
-        all.push(DELIVERY.to_owned());
     }
     all.sort_unstable();
     all.dedup();

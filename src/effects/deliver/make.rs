@@ -142,7 +142,9 @@ impl Caller {
         let requests = requests.map(|requests| {
             let rendered = requests.into_iter().zip(0..);
             rendered
-                .map(|((prepared, of), index)| (self.sendable(prepared, &of, &cause, &subscription, index), of))
+                .map(|((prepared, of), index)| {
+                    (self.sendable(prepared, &of, &cause, &subscription, [due.call, index]), of)
+                })
                 .collect()
         });
         Ok(Some(Ready { cause, webhook, subscription, requests, hidden }))
@@ -192,10 +194,10 @@ impl Caller {
         of: &webhooks::Request,
         cause: &Event,
         subscription: &str,
-        index: u32,
+        [call, index]: [u32; 2],
     ) -> Sendable {
         let Prepared { method, url, mut headers, body, proxy } = prepared;
-        let key = [&cause.source, &cause.id, subscription, &index.to_string()];
+        let key = [&cause.source, &cause.id, subscription, &call.to_string(), &index.to_string()];
         let key = ids::derive("idempotency-key", &key).to_string();
         let more = [("Idempotency-Key", Some(key.as_str())), ("traceparent", cause.extension("traceparent"))];
         for (name, value) in more {
@@ -314,6 +316,13 @@ impl Caller {
         let id = call::delivery_id(&origin, &delivery.subscription, delivery.call);
         let now = Time::from(chrono::Utc::now());
         let mut body = delivery.event(cause, id, now).to_string();
+        if Event::from_json(body.as_bytes()).is_err() {
+            // Nested deeper than anybody reads JSON: as text it is an answer like any other.
+            for value in delivery.block.values_mut() {
+                *value = Value::String(value.to_string());
+            }
+            body = delivery.event(cause, id, now).to_string();
+        }
         if body.len() > self.largest {
             let what = format!("the answers have {} bytes, more than the {} of an event", body.len(), self.largest);
             (delivery.status, delivery.message, delivery.block) = (Status::Errored, what, Map::new());
@@ -333,6 +342,9 @@ impl Caller {
                 Err(Error::TooLarge { .. }) => {
                     tracing::error!(%id, "the report of a call is larger than the broker takes; it is given up");
                     break;
+                }
+                Err(error @ Error::NoStreamFor(_)) => {
+                    return tracing::error!(%id, %error, "the report of a call has no place; the call is made again after the next start");
                 }
                 Err(error) => {
                     if waits.failures() == 0 {
