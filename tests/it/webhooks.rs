@@ -642,3 +642,50 @@ async fn webhooks_are_refused_where_what_became_of_them_has_no_place() {
     assert_eq!(status.code(), Some(1), "{error}");
     assert!(error.contains("dev.shipwatch.delivery.finished") && error.contains("keptn"), "{error}");
 }
+
+#[tokio::test]
+async fn twelve_kills_while_webhooks_are_called_leave_one_pair_for_each_trigger() {
+    const TRIGGERS: u64 = 240;
+    let mut hooked = Hooked::start(&TICKET.replace("          extract: {ticketId: $.id}\n", "")).await;
+    hooked.peer.on("/tickets", [Play::Slow(Duration::from_millis(15))]);
+    hooked.world.settle().await;
+    let bus = hooked.world.bus.clone();
+    let load = async {
+        for n in 0..TRIGGERS {
+            let event = task_triggered("open-ticket").id(&format!("t{n}")).context(&format!("c{n}"));
+            bus.publish(event.data("service", json!(format!("s{}", n % 9)))).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let kills = async {
+        for n in 0..12u64 {
+            // The moment is the point here.
+            tokio::time::sleep(Duration::from_millis(40 + 37 * n % 160)).await;
+            hooked.world.kill();
+            hooked.world.start_service().await;
+        }
+    };
+    tokio::join!(load, kills);
+    hooked.world.rest().await;
+    // A call says in its body whose it is, and in its key which it is.
+    let mut keys: std::collections::BTreeMap<String, std::collections::BTreeSet<String>> = Default::default();
+    for seen in hooked.peer.seen("/tickets") {
+        let of = seen.json()["ref"].as_str().unwrap().to_owned();
+        keys.entry(of).or_default().insert(seen.headers["idempotency-key"].clone());
+    }
+    assert_eq!(keys.len() as u64, TRIGGERS);
+    assert!(keys.values().all(|keys| keys.len() == 1), "{keys:?}");
+    let mut replies: std::collections::BTreeMap<String, Vec<String>> = Default::default();
+    for stored in hooked.world.bus.read("shipwatch").await {
+        if let Some(kind) =
+            stored.subject.strip_prefix("sh.keptn.event.open-ticket.").filter(|kind| *kind != "triggered")
+        {
+            let trigger = stored.json["triggeredid"].as_str().unwrap().to_owned();
+            replies.entry(trigger).or_default().push(kind.to_owned());
+        }
+    }
+    assert_eq!(replies.len() as u64, TRIGGERS);
+    for (trigger, kinds) in replies {
+        assert_eq!(kinds, ["started", "finished"], "{trigger}");
+    }
+}
