@@ -356,6 +356,24 @@ async fn an_approval_is_given_once_by_whoever_has_the_link() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_finishes_on_the_stream_is_not_waited_for_any_more() {
+    let hooked = Hooked::start(APPROVAL).await;
+    let waiting =
+        async |trigger: &str| hooked.world.service().folded(trigger).await["deliveries"][0]["waiting"].clone();
+    for trigger in ["t1", "t2"] {
+        hooked.done(task_triggered("approval").id(trigger)).await;
+        assert_eq!(waiting(trigger).await, true);
+    }
+    hooked.done(task_finished("approval").source("chat").run("t1")).await;
+    assert_eq!((waiting("t1").await, waiting("t2").await), (json!(false), json!(true)));
+    // Somebody else's pair closes itself, not ours: Keptn counts.
+    for phase in ["started", "finished"] {
+        hooked.done(Keptn::new(&format!("sh.keptn.event.approval.{phase}")).source("other").run("t2")).await;
+    }
+    assert_eq!(waiting("t2").await, true);
+}
+
+#[tokio::test]
 async fn a_callback_carries_data_and_may_be_repeated_with_a_key() {
     let hooked = Hooked::start(APPROVAL).await;
     let gateway = hooked.world.service().gateway().await;
