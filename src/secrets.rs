@@ -2,6 +2,8 @@
 
 mod mask;
 
+pub use mask::Mask;
+
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 

@@ -8,7 +8,7 @@
 //!   another.
 //! - What is told of a failure never holds headers, bodies that were sent, or more of a URL than scheme, host and port:
 //!   the rest of the URL of a chat webhook is a secret. The beginning of the other side's answer is told, and may repeat
-//!   a secret that was sent: whoever shows it masks it first ([`crate::secrets::Secrets::mask`]).
+//!   a secret that was sent: whoever shows it masks it first ([`crate::secrets::Mask`]).
 //!
 //! Where a proxy is used, the proxy's address is checked like any other; the target is checked by its name or literal
 //! address only, because it is the proxy that resolves the name. Proxy variables of the environment are not used.

@@ -7,6 +7,7 @@ use super::State;
 use super::error::Problem;
 use super::events::Reply;
 use crate::domain::call::{Attempt, Delivery, Replies, Reporter};
+use crate::domain::decide;
 use crate::domain::decision::{Answer, Status};
 use crate::domain::event::Event;
 use crate::domain::messages;
@@ -76,7 +77,7 @@ pub fn of(state: &State, row: &Row, recorded: &Recorded) -> Result<(Vec<Delivery
         return Ok((views, replies));
     }
     let made = messages::again(row, &state.reader, &state.settings)?;
-    for call in &recorded.decision.calls {
+    for (index, call) in recorded.decision.calls.iter().enumerate() {
         let about = call.about.and_then(|kind| made.iter().find(|message| message.kind == kind));
         views.push(DeliveryView {
             webhook: call.subscription.clone(),
@@ -88,7 +89,8 @@ pub fn of(state: &State, row: &Row, recorded: &Recorded) -> Result<(Vec<Delivery
             attempts: Vec::new(),
             at: None,
             answered: None,
-            waiting: call.replies == Replies::Started,
+            // The receiver may have finished on the stream itself.
+            waiting: call.replies == Replies::Started && !decide::is_finished(&state.reader, row, index)?,
         });
     }
     let Some(head) = &recorded.head else { return Ok((views, replies)) };

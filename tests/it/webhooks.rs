@@ -110,6 +110,27 @@ async fn a_ticket_is_opened_and_its_number_comes_back_into_the_sequence() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_repeats_what_it_was_sent_gives_no_secret_away() {
+    let webhook = TICKET.replace("{ticketId: $.id}", "{echo: $.echo, nested: $.nested}");
+    let hooked = Hooked::start(&webhook.replace("'{\"title\"", "'{\"auth\":\"{{.env.token}}\",\"title\"")).await;
+    let secret = r#"pa"ss\word1/c2VjcmV0=="#;
+    std::fs::write(hooked.shipyard.path().join("secrets/tracker/token"), secret).unwrap();
+    let sent = json!({ "auth": secret }).to_string();
+    let php = sent.replace('/', "\\/").replace('=', "\\u003D");
+    let answer = json!({"echo": sent, "nested": json!({"data": php}).to_string(), secret: [sent]});
+    hooked.peer.on("/tickets", [Play::Answer(200, answer.to_string())]);
+    hooked.done(task_triggered("open-ticket").id("t1")).await;
+    assert_eq!(hooked.peer.seen("/tickets")[0].json()["auth"], secret);
+    let replies = hooked.replies("t1").await;
+    let block = &replies[1]["data"]["open-ticket"];
+    let hidden = r#"{"auth":"***"}"#;
+    assert_eq!((&block["echo"], &block["nested"]), (&json!(hidden), &json!(json!({"data": hidden}).to_string())));
+    assert_eq!(block["responses"][0]["***"], json!([hidden]), "{block:#}");
+    let log = hooked.world.service().log();
+    assert!(!hooked.world.service().dump().await.contains("word1") && !log.contains("word1"));
+}
+
+#[tokio::test]
 async fn what_the_sequence_hears_follows_the_flags_and_where_it_failed() {
     let mut webhooks = String::new();
     for (task, started, finished) in [("both", true, true), ("open", true, false), ("none", false, false)] {
@@ -353,6 +374,24 @@ async fn an_approval_is_given_once_by_whoever_has_the_link() {
     let log = hooked.world.service().log();
     let token = url.rsplit('=').next().unwrap();
     assert!(!hooked.world.service().dump().await.contains(token) && !log.contains(token));
+}
+
+#[tokio::test]
+async fn a_receiver_that_finishes_on_the_stream_is_not_waited_for_any_more() {
+    let hooked = Hooked::start(APPROVAL).await;
+    let waiting =
+        async |trigger: &str| hooked.world.service().folded(trigger).await["deliveries"][0]["waiting"].clone();
+    for trigger in ["t1", "t2"] {
+        hooked.done(task_triggered("approval").id(trigger)).await;
+        assert_eq!(waiting(trigger).await, true);
+    }
+    hooked.done(task_finished("approval").source("chat").run("t1")).await;
+    assert_eq!((waiting("t1").await, waiting("t2").await), (json!(false), json!(true)));
+    // Somebody else's pair closes itself, not ours: Keptn counts.
+    for phase in ["started", "finished"] {
+        hooked.done(Keptn::new(&format!("sh.keptn.event.approval.{phase}")).source("other").run("t2")).await;
+    }
+    assert_eq!(waiting("t2").await, true);
 }
 
 #[tokio::test]

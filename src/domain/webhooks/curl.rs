@@ -153,7 +153,7 @@ pub fn command(source: &str) -> Result<Curl, Vec<Wrong>> {
 /// Every mistake in them.
 pub fn options(source: &str) -> Result<Curl, Vec<Wrong>> {
     let words = split(source).map_err(|wrong| vec![wrong])?;
-    let mut reader = Reader::default();
+    let mut reader = Reader { beside_keys: true, ..Reader::default() };
     reader.read(&words);
     let Curl { url, method, data, .. } = &reader.curl;
     for (word, key) in [(url, "url"), (method, "method"), (data, "payload")] {
@@ -176,6 +176,8 @@ fn shown(word: &str) -> String {
 #[derive(Default)]
 struct Reader {
     curl: Curl,
+    /// The request has a key for its method.
+    beside_keys: bool,
     wrong: Vec<Wrong>,
 }
 
@@ -243,6 +245,9 @@ impl Reader {
     fn plain(&mut self, does: Does, shown: &str, at: At) {
         match does {
             Does::Follow => self.curl.follow = true,
+            Does::Get | Does::Head if self.beside_keys => {
+                self.refuse(at, format!("curl option {shown} is refused in options: the key method gives the method"));
+            }
             Does::Get => self.curl.get = true,
             Does::Head => self.curl.head = true,
             Does::Insecure => {

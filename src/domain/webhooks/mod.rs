@@ -7,7 +7,7 @@
 //!
 //! | key | meaning |
 //! |---|---|
-//! | `type` | event type; `*` is one word, a `>` at the end the rest |
+//! | `type` | event type; `*` is one word, a `>` at the end the rest; none that begins with `$` or `_INBOX` |
 //! | `subscriptionID` | its stable name; of several with one id the most specific filter counts: service, stage, project, none |
 //! | `name` | its stable name where it has no `subscriptionID`, and in messages; without either it is the type, `/2` for the second one |
 //! | `filter` | `project`, `stage`, `service`, `result`, `status`: lists, any of; `labels`: all of them; Keptn's `projects`, `stages`, `services` |
@@ -28,6 +28,7 @@
 //! -G -I --url -A -e -b` and their long names, short ones also together (`-sSL`). `-s -S -f --fail-with-body -v -i --compressed`
 //! and the like change nothing. What reads or writes files is refused, as is `-k`: certificates are always verified. Words are
 //! split as a shell does; `$(…)`, backticks, `|`, `;` and `>` are plain text, and an action `{{…}}` is one piece whatever stands in it.
+//! In `options`, beside a `method`, neither `-X` nor `-G` nor `-I` may stand, and neither data nor a URL.
 //! What a command says of timeout, retries, redirects, size and proxy goes before what its webhook says.
 //!
 //! # Templates

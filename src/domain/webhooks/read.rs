@@ -168,6 +168,11 @@ impl Reader<'_> {
                 return None;
             }
         };
+        // Inboxes and what the broker talks about itself: answers to others, never events.
+        if ty.as_str().starts_with('$') || ty.as_str().starts_with("_INBOX") {
+            self.problems.add(text.at, format!("type {:?} is a subject of the broker's own, no event type", text.text));
+            return None;
+        }
         let own = subject("dev.shipwatch.>")?;
         let free = ["dev.shipwatch.issue.>", "dev.shipwatch.webhook.>"];
         if ty.overlaps(&own) && !free.iter().filter_map(|free| subject(free)).any(|free| free.covers(&ty)) {

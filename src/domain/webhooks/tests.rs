@@ -555,6 +555,21 @@ fn how_requests_are_sent_is_read() {
             && got[1].contains("no time at all")
             && got[2].contains("options give what")
     );
+    for (options, named) in [("-G", "-G"), ("-I", "-I"), ("-sIL", "-I"), ("--get", "--get"), ("-L --head", "--head")] {
+        let got = problems(&one("", &format!("url: https://a.example\noptions: {options}")));
+        let want = format!("curl option {named} is refused in options: the key method gives the method");
+        assert!(got.len() == 1 && got[0].contains(&want), "{options}: {got:?}");
+    }
+}
+
+#[test]
+fn subjects_of_the_broker_are_no_event_types() {
+    let typed = |ty: &str| one("", "url: https://a.example").replace(TRIGGERED, ty);
+    for ty in ["$JS.EVENT.ADVISORY.>", "$SYS.*", "$KV.bucket.key", "_INBOX.>", "_INBOX.a.b", "_INBOX"] {
+        let got = problems(&typed(ty));
+        assert!(got.len() == 1 && got[0].contains("a subject of the broker's own, no event type"), "{ty}: {got:?}");
+    }
+    assert_eq!(compile(&typed("a.$b._INBOX")).all().len(), 1);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::domain::webhooks::{self, Prepared, SecretRef, Webhook};
 use crate::effects::callback::Tokens;
 use crate::effects::outbox::Outbox;
 use crate::outbound::{Client, Limits, Method, Outcome, Request};
-use crate::secrets::Secrets;
+use crate::secrets::{Mask, Secrets};
 use crate::store::Reader;
 use crate::{crash, metrics};
 
@@ -73,8 +73,8 @@ struct Ready {
     subscription: String,
     /// What is sent, or why nothing can be.
     requests: Result<Vec<(Sendable, webhooks::Request)>, String>,
-    /// Values that no text may show.
-    hidden: Vec<String>,
+    /// Hides what no text may show.
+    mask: Arc<Mask>,
 }
 
 /// A rendered request with its limits.
@@ -147,7 +147,7 @@ impl Caller {
                 })
                 .collect()
         });
-        Ok(Some(Ready { cause, webhook, subscription, requests, hidden }))
+        Ok(Some(Ready { cause, webhook, subscription, requests, mask: Arc::new(Mask::of(&hidden)) }))
     }
 
     /// Everything is rendered before anything is sent: a mistake in the last request must not leave half of them done.
@@ -254,7 +254,7 @@ impl Caller {
         let requests = match &ready.requests {
             Ok(requests) => requests,
             Err(why) => {
-                delivery.message = self.masked(why, ready);
+                delivery.message = ready.mask.text(why);
                 return delivery;
             }
         };
@@ -266,7 +266,7 @@ impl Caller {
                 at: Time::from(attempt.started),
                 took_ms: attempt.took.as_millis() as u64,
                 status: attempt.status,
-                error: attempt.error.map(|error| self.masked(&error, ready)),
+                error: attempt.error.map(|error| ready.mask.text(&error)),
             }));
             let which = if requests.len() > 1 { format!("request {number}: ") } else { String::new() };
             let answer = match result {
@@ -280,13 +280,19 @@ impl Caller {
                 }
                 Ok(answer) => answer,
                 Err(failure) => {
-                    delivery.message = self.masked(&format!("{which}{}", failure.message), ready);
+                    delivery.message = ready.mask.text(&format!("{which}{}", failure.message));
                     return delivery;
                 }
             };
-            let text = self.masked(&String::from_utf8_lossy(&answer.body), ready);
-            // Whatever shape it has: a list or a number is as much an answer as an object.
-            let response = serde_json::from_str(&text).unwrap_or(Value::String(text));
+            // An answer may be large. Whatever shape it has: a list or a number is as much an answer as an object.
+            let mask = ready.mask.clone();
+            let response = match spawn_blocking(move || mask.answer(&answer.body)).await {
+                Ok(response) => response,
+                Err(error) => {
+                    delivery.message = format!("{which}the answer was not read: {error}");
+                    return delivery;
+                }
+            };
             match webhook.extract(&response) {
                 Ok(fields) => delivery.block.extend(fields),
                 Err(why) => {
@@ -303,11 +309,6 @@ impl Caller {
         };
         delivery.block.insert("responses".into(), responses.into());
         delivery
-    }
-
-    fn masked(&self, text: &str, ready: &Ready) -> String {
-        let hidden: Vec<&str> = ready.hidden.iter().map(String::as_str).collect();
-        Secrets::mask(text, &hidden)
     }
 
     /// Publishes the report until the stream has it.
