@@ -136,7 +136,7 @@ impl App {
         let readiness = query::Readiness::new("connecting to the broker");
         let reader = store.reader();
         metrics.watch(reader.clone());
-        let state = query::State::new(reader, config.settings.clone(), readiness.clone(), metrics);
+        let state = query::State::new(reader, config.settings.clone(), readiness.clone(), metrics).until(stop.clone());
         // The endpoint outlives the fold, so that probes see why it is not ready.
         let closed = CancellationToken::new();
         let serving = tokio::spawn(query::serve(listener, state, closed.clone()));

@@ -351,7 +351,7 @@ fn trigger_of<'a>(row: &'a Row, decision: &Decision) -> Option<(Event, &'a str)>
 }
 
 /// The record of a key as the line at `position` left it: what the next change of that key found, else what it is now.
-pub(super) fn left_behind<L: Lookup>(
+pub(crate) fn left_behind<L: Lookup>(
     position: Position,
     id: KeyId,
     lookup: &L,

@@ -52,6 +52,16 @@ impl Problem {
         Problem::new(StatusCode::FORBIDDEN, "Access denied to this namespace", details)
     }
 
+    /// 410.
+    pub fn gone(error: impl Into<String>, details: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::GONE, error, details)
+    }
+
+    /// 503, for now.
+    pub fn unavailable(error: impl Into<String>, details: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error, details)
+    }
+
     /// 503, because others are served.
     pub fn late() -> Problem {
         let details = "the service is busy; ask again, or for less";

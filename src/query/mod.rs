@@ -13,6 +13,7 @@ mod scopes;
 mod sequences;
 mod status;
 mod views;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,6 +132,8 @@ pub struct State {
     pages: Arc<Pages>,
     sequences: Arc<sequences::Recent>,
     reads: Arc<Semaphore>,
+    feed: Arc<watch::Feed>,
+    ending: CancellationToken,
 }
 
 /// Requests that read the journal at once. A search through it is work for a processor, and the fold needs one too.
@@ -150,7 +153,14 @@ impl State {
             pages: Arc::default(),
             sequences: Arc::default(),
             reads: Arc::new(Semaphore::new(READS)),
+            feed: Arc::default(),
+            ending: CancellationToken::new(),
         }
+    }
+
+    /// Streams end as soon as `stop` says so; other requests are answered until [`serve`] ends.
+    pub fn until(self, stop: CancellationToken) -> State {
+        State { ending: stop, ..self }
     }
 
     /// Does work that reads from disk, away from the tasks that answer requests.
@@ -176,6 +186,7 @@ fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(issues::list))
         .routes(routes!(issues::summary))
+        .routes(routes!(watch::watch))
         .routes(routes!(issues::one))
         .routes(routes!(history::history))
         .routes(routes!(scopes::scopes))

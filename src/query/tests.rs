@@ -17,6 +17,7 @@ use crate::domain::stream::{Reached, StreamIdentity};
 use crate::store::{Direction, Options, Store};
 
 mod sequences;
+mod watch;
 
 /// An endpoint over a store of its own.
 struct Endpoint {
@@ -43,8 +44,11 @@ impl Answer {
 
 impl Endpoint {
     fn new() -> Endpoint {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), Options::default()).unwrap();
+        Endpoint::on(tempfile::tempdir().unwrap(), Options::default())
+    }
+
+    fn on(folder: TempDir, options: Options) -> Endpoint {
+        let store = Store::open(folder.path(), options).unwrap();
         let readiness = Readiness::new("connecting to the broker");
         let metrics = Metrics::new(PrometheusBuilder::new().build_recorder().handle());
         let state = State::new(store.reader(), settings(), readiness, metrics);

@@ -242,6 +242,7 @@ fn follow(shared: &Shared, staged: Staged, written: Written) -> Committed {
         due.push((Subject::Key(id), before, after));
         done.keys.push(id);
     }
+    catalog.set_last(staged.fold.last);
     drop(catalog);
     done.keys.sort_unstable();
     let mut state = shared.state.write();
@@ -273,6 +274,9 @@ fn follow(shared: &Shared, staged: Staged, written: Written) -> Committed {
     state.rules.retain(|from| !staged.rules_gone.contains(from));
     state.rules.extend(staged.rules.iter().map(|r| r.from));
     state.fold = staged.fold;
+    let last = state.fold.last;
+    drop(state);
+    shared.committed.send_replace(last);
     let mut by_mark = staged.by_mark;
     by_mark.clear();
     *shared.scratch.lock() = by_mark;

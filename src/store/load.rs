@@ -29,6 +29,8 @@ pub fn load(shared: &Shared) -> Result<(), Error> {
     state.rules = rulebook::read(shared)?.iter().map(|r| r.from).collect();
     segments(shared, &mut state)?;
     newest_lines(shared, &mut state)?;
+    catalog.set_last(state.fold.last);
+    shared.committed.send_replace(state.fold.last);
     *shared.state.write() = state;
     *shared.catalog.write() = catalog;
     Ok(())

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLockReadGuard;
 use sled::IVec;
+use tokio::sync::watch;
 
 use super::catalog::Catalog;
 use super::error::Error;
@@ -43,6 +44,24 @@ impl Reader {
     /// twice in one thread.
     pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.shared.catalog.read()
+    }
+
+    /// The same at a moment at which the journal has every line that the catalogue is the state after, and no more. A commit
+    /// changes one after the other; whoever compares the two needs both of the same commit.
+    pub fn settled(&self) -> RwLockReadGuard<'_, Catalog> {
+        loop {
+            let catalog = self.shared.catalog.read();
+            if catalog.last() == self.shared.state.read().fold.last {
+                return catalog;
+            }
+            drop(catalog);
+            std::thread::yield_now();
+        }
+    }
+
+    /// Tells the last line of each commit from now on. Who is slow is told of the last one only.
+    pub fn committed(&self) -> watch::Receiver<Option<Position>> {
+        self.shared.committed.subscribe()
     }
 
     /// The rule sets that are kept, in the order in which they came into force; the last one holds.
@@ -161,7 +180,8 @@ impl Reader {
 
 impl Lookup for Reader {
     fn key(&self, id: KeyId) -> Option<Arc<KeyState>> {
-        self.catalog().get(id)
+        // What came behind a line is looked for in the journal, and what is not there is taken to be as it is here.
+        self.settled().get(id)
     }
 
     fn scope(&self, id: ScopeId) -> Option<Arc<ScopeState>> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use sled::{Batch, IVec};
+use tokio::sync::watch;
 
 use super::block::Block;
 use super::catalog::Catalog;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub tree: sled::Db,
     pub catalog: RwLock<Catalog>,
     pub state: RwLock<State>,
+    /// The last line, told after each commit.
+    pub committed: watch::Sender<Option<Position>>,
     /// The map of marks that the last group has emptied: growing one anew for every group costs more than filling it.
     pub scratch: Mutex<ByMark>,
     /// Held while lines move into their block, so that nobody looks for them in between.
@@ -102,6 +105,7 @@ impl Shared {
             tree,
             catalog: RwLock::default(),
             state: RwLock::default(),
+            committed: watch::Sender::default(),
             scratch: Mutex::default(),
             layout: RwLock::default(),
             poisoned: AtomicBool::new(false),

@@ -3,6 +3,7 @@
 //! Memory grows with issues, not with events. Records that nobody has written for a while are kept packed, which takes
 //! a third of the room; whoever asks for one gets it unpacked.
 
+mod fits;
 mod listing;
 mod order;
 mod packed;
@@ -16,12 +17,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::domain::ids::{KeyId, ScopeId};
+use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{KeyState, Scope, ScopeState, Severity, State};
 use listing::Listing;
 use records::Records;
 use values::Seed;
 
+pub use fits::Matcher;
 pub use values::Field;
 pub(super) use values::Hashed;
 
@@ -46,6 +48,7 @@ pub struct Catalog {
     named: HashMap<u128, SmallVec<[ScopeId; 1]>, Hashed>,
     listing: Listing,
     version: u64,
+    last: Option<Position>,
 }
 
 impl Catalog {
@@ -109,6 +112,16 @@ impl Catalog {
     /// Grows with every change, so that what was made of one version need not be made again.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The last journal line that this is the state after.
+    pub fn last(&self) -> Option<Position> {
+        self.last
+    }
+
+    /// Says which line that is.
+    pub(super) fn set_last(&mut self, last: Option<Position>) {
+        self.last = last;
     }
 
     /// Inserts, replaces or removes a key; gives the record before.

@@ -494,6 +494,14 @@ pub(super) mod tests {
             prop_assert_eq!(&by_cursor, &want);
             prop_assert_eq!(&by_offset, &want);
 
+            let matcher = crate::store::catalog::Matcher::new(filter.clone());
+            let fits = |s: &&Arc<KeyState>| matcher.fits(&s.key, s.marks.issue.as_ref().unwrap());
+            let mut alone: Vec<u64> = all.values().filter(fits).map(number).collect();
+            let mut sorted = want.clone();
+            sorted.sort_unstable();
+            alone.sort_unstable();
+            prop_assert_eq!(alone, sorted);
+
             let counts = catalog.counts(&filter);
             prop_assert_eq!(counts.total as usize, want.len());
             for (state, n) in &counts.states {
