@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
-use reqwest::{RequestBuilder, StatusCode, Url};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::exit::Usage;
@@ -28,10 +29,32 @@ impl ServerArgs {
     }
 }
 
+/// How long a stream may be silent before it is taken to be lost: three times what the service lets pass.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// An answer without an end.
+pub(super) struct Stream {
+    answer: Response,
+    url: Url,
+}
+
+impl Stream {
+    /// The next piece.
+    pub async fn next(&mut self) -> Result<Bytes, Error> {
+        match self.answer.chunk().await {
+            Ok(Some(piece)) => Ok(piece),
+            Ok(None) => Err(Error::Broken { url: self.url.clone(), why: "it closed the stream".into() }),
+            Err(e) => Err(Error::Broken { url: self.url.clone(), why: cause(&e) }),
+        }
+    }
+}
+
 /// A client of one service.
 #[derive(Clone)]
 pub(super) struct Client {
     http: reqwest::Client,
+    /// For answers without an end.
+    streams: reqwest::Client,
     base: Url,
     token: Option<String>,
 }
@@ -59,6 +82,21 @@ impl Error {
     /// The request itself was wrong.
     pub fn is_usage(&self) -> bool {
         matches!(self, Error::Refused { status: StatusCode::BAD_REQUEST, .. })
+    }
+
+    /// What was asked for was there once.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Error::Refused { status: StatusCode::GONE, .. })
+    }
+
+    /// The same request may be answered later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::Broken { .. } => true,
+            Error::Refused { status, .. } | Error::Stranger { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+        }
     }
 
     /// There is no such thing.
@@ -94,14 +132,16 @@ impl Client {
         let server = Some(args.server.as_str()).filter(|s| !s.is_empty()).unwrap_or(DEFAULT_SERVER);
         let base = Url::parse(server).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let base = base.ok_or_else(|| Usage(format!("server {server:?} is not a URL like {DEFAULT_SERVER}")))?;
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(30))
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("shipwatch/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Client { http, base, token: args.token.clone().filter(|t| !t.is_empty()) })
+        let builder = || {
+            reqwest::Client::builder()
+                .no_proxy()
+                .connect_timeout(Duration::from_secs(5))
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("shipwatch/", env!("CARGO_PKG_VERSION")))
+        };
+        let http = builder().timeout(Duration::from_secs(30)).build()?;
+        let streams = builder().read_timeout(SILENCE).build()?;
+        Ok(Client { http, streams, base, token: args.token.clone().filter(|t| !t.is_empty()) })
     }
 
     /// Where it asks.
@@ -133,18 +173,54 @@ impl Client {
         url
     }
 
-    async fn good(&self, mut request: RequestBuilder, url: Url) -> Result<String, Error> {
+    /// Opens a stream of events below `/api/v1`, behind the one with this id.
+    pub async fn stream(
+        &self,
+        path: &[&str],
+        query: &[(String, String)],
+        last_id: Option<&str>,
+    ) -> Result<Stream, Error> {
+        let mut url = self.below(&["api", "v1"]);
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.streams.get(url.clone());
+        if let Some(id) = last_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        let answer = self.send(request).await?;
+        if answer.status() == StatusCode::OK {
+            return Ok(Stream { answer, url: self.base.clone() });
+        }
+        match self.body(answer, url.clone()).await {
+            Err(error) => Err(error),
+            Ok(_) => Err(Error::Stranger { url, status: StatusCode::OK }),
+        }
+    }
+
+    async fn good(&self, request: RequestBuilder, url: Url) -> Result<String, Error> {
+        let answer = self.send(request).await?;
+        self.body(answer, url).await
+    }
+
+    async fn send(&self, mut request: RequestBuilder) -> Result<Response, Error> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let answer = request.send().await.map_err(|e| {
+        request.send().await.map_err(|e| {
             let why = cause(&e);
             if e.is_timeout() && !e.is_connect() {
                 Error::Broken { url: self.base.clone(), why }
             } else {
                 Error::Unreachable { url: self.base.clone(), why }
             }
-        })?;
+        })
+    }
+
+    async fn body(&self, answer: Response, url: Url) -> Result<String, Error> {
         let status = answer.status();
         let body = answer.text().await.map_err(|e| Error::Broken { url: self.base.clone(), why: cause(&e) })?;
         if status == StatusCode::OK {

@@ -16,6 +16,7 @@ mod rules;
 mod sequence;
 mod serve;
 mod settings;
+mod sse;
 mod table;
 mod wiring;
 mod words;

@@ -416,6 +416,7 @@ async fn the_openapi_document_has_every_page() {
         "/api/v1/issues/{id}",
         "/api/v1/issues/{id}/history",
         "/api/v1/issues/summary",
+        "/api/v1/issues/watch",
         "/api/v1/scopes",
         "/api/v1/events",
         "/api/v1/events/{id}",

@@ -20,5 +20,6 @@ mod sequence_run;
 mod sequences;
 mod stuck;
 mod support;
+mod watch;
 mod webhooks;
 mod whole_store;

@@ -1,8 +1,10 @@
 //! `shipwatch issues`
 
+mod filters;
 mod history;
 mod list;
 mod show;
+mod watch;
 
 pub(in crate::cli) use list::issue_table;
 
@@ -18,6 +20,8 @@ pub(super) enum Command {
     Show(show::Args),
     /// Show every change of one issue
     History(history::Args),
+    /// Tell the changes of issues as they happen
+    Watch(Box<watch::Args>),
 }
 
 pub(super) async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -25,6 +29,7 @@ pub(super) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(*args).await,
         Command::Show(args) => show::run(args).await,
         Command::History(args) => history::run(args).await,
+        Command::Watch(args) => watch::run(*args).await,
     }
 }
 
