@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::filter::{FILTERS, PAGE, cursor, filter, page};
 use super::list::{List, body_of, bytes, json};
 use super::params::Params;
+use super::past::{self, Issue, Issues};
 use super::views::view;
 use super::{Id, Problem, State};
 use crate::domain::ids::KeyId;
@@ -32,16 +33,22 @@ use crate::domain::issue::{IssueType, KeyState, Severity, State as IssueState, V
         ("updatedSince" = Option<String>, Query),
         ("sort" = Option<String>, Query, description = "detectedAt updatedAt lastSeenAt number severity, - for the greatest first; -detectedAt where not given"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000), ("offset" = Option<u32>, Query),
-        ("cursor" = Option<String>, Query)
+        ("cursor" = Option<String>, Query),
+        ("at" = Option<String>, Query, description = "RFC 3339 or Unix seconds: the issues as they were when the stream had taken all up to this moment; filters, order and pages are those of then")
     ),
-    responses((status = 200, body = List<View>), (status = 400, body = Problem)))]
+    responses((status = 200, body = Issues, description = "`asOf` only with `at`"), (status = 400, body = Problem),
+        (status = 410, body = Problem, description = "`at` is before what is kept")))]
 pub async fn list(From(state): From<State>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
+    let params = Params::read(Some(&query), &[FILTERS, PAGE, &["at"]].concat())?;
+    if let Some(at) = params.time("at")? {
+        let (filter, page) = (filter(&params)?, page(&params)?);
+        return Ok(json(&past::list(state, at, filter, page).await?));
+    }
     let version = state.reader.catalog().version();
     if let Some(body) = state.pages.get(&query, version) {
         return Ok(body_of(body));
     }
-    let params = Params::read(Some(&query), &[FILTERS, PAGE].concat())?;
     let (filter, page) = (filter(&params)?, page(&params)?);
     let (list, version) = {
         let catalog = state.reader.catalog();
@@ -93,13 +100,23 @@ pub async fn summary(From(state): From<State>, RawQuery(query): RawQuery) -> Res
 
 /// The key of the issue with an id or a number, if the namespace asked for is its own.
 pub(super) fn find(state: &State, text: &str, params: &Params) -> Result<Arc<KeyState>, Problem> {
-    let missing = || Problem::not_found("Issue not found", format!("no issue has the id or number {text:?}"));
     let catalog = state.reader.catalog();
+    find_in(text, params, |number| catalog.numbered(number), |id| catalog.get(id))
+}
+
+/// The same where numbers and records are found in these ways.
+pub(super) fn find_in(
+    text: &str,
+    params: &Params,
+    numbered: impl FnOnce(u64) -> Option<KeyId>,
+    get: impl FnOnce(KeyId) -> Option<Arc<KeyState>>,
+) -> Result<Arc<KeyState>, Problem> {
+    let missing = || Problem::not_found("Issue not found", format!("no issue has the id or number {text:?}"));
     let id = match text.parse::<Uuid>() {
         Ok(id) => Some(KeyId(id)),
-        Err(_) => text.trim_start_matches('#').parse().ok().and_then(|n| catalog.numbered(n)),
+        Err(_) => text.trim_start_matches('#').parse().ok().and_then(numbered),
     };
-    let found = id.and_then(|id| catalog.get(id)).filter(|s| s.marks.issue.is_some()).ok_or_else(missing)?;
+    let found = id.and_then(get).filter(|s| s.marks.issue.is_some()).ok_or_else(missing)?;
     match params.one(&["namespace"]) {
         Some((_, namespace)) if namespace != found.key.namespace => {
             Err(Problem::denied(format!("the issue is not in namespace {namespace:?}")))
@@ -110,10 +127,15 @@ pub(super) fn find(state: &State, text: &str, params: &Params) -> Result<Arc<Key
 
 /// One issue.
 #[utoipa::path(get, path = "/api/v1/issues/{id}", tag = "issues",
-    params(("id" = String, Path, description = "id or number"), ("namespace" = Option<String>, Query)),
-    responses((status = 200, body = View), (status = 403, body = Problem), (status = 404, body = Problem)))]
+    params(("id" = String, Path, description = "id or number"), ("namespace" = Option<String>, Query),
+        ("at" = Option<String>, Query, description = "the issue as it was then, as for the list")),
+    responses((status = 200, body = Issue, description = "`asOf` only with `at`"), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 410, body = Problem, description = "`at` is before what is kept")))]
 pub async fn one(From(state): From<State>, Id(id): Id, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let params = Params::read(query.as_deref(), &["namespace"])?;
+    let params = Params::read(query.as_deref(), &["namespace", "at"])?;
+    if let Some(at) = params.time("at")? {
+        return Ok(json(&past::one(state, at, id, params).await?));
+    }
     let found = find(&state, &id, &params)?;
     let view = view(&state.reader.catalog(), &found);
     view.map(|v| json(&v)).ok_or_else(Problem::internal)

@@ -9,6 +9,7 @@ mod issues;
 mod list;
 mod pages;
 mod params;
+mod past;
 mod scopes;
 mod sequences;
 mod status;
@@ -130,6 +131,7 @@ pub struct State {
     readiness: Readiness,
     metrics: Metrics,
     pages: Arc<Pages>,
+    pasts: Arc<past::Pasts>,
     sequences: Arc<sequences::Recent>,
     reads: Arc<Semaphore>,
     feed: Arc<watch::Feed>,
@@ -151,6 +153,7 @@ impl State {
             readiness,
             metrics,
             pages: Arc::default(),
+            pasts: Arc::default(),
             sequences: Arc::default(),
             reads: Arc::new(Semaphore::new(READS)),
             feed: Arc::default(),

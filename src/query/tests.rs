@@ -16,6 +16,7 @@ use crate::domain::rules::Verdict;
 use crate::domain::stream::{Reached, StreamIdentity};
 use crate::store::{Direction, Options, Store};
 
+mod past;
 mod sequences;
 mod watch;
 
@@ -23,6 +24,8 @@ mod watch;
 struct Endpoint {
     store: Store,
     state: State,
+    /// Made once: writing the document takes longer than most answers.
+    router: std::sync::OnceLock<Router>,
     _folder: TempDir,
 }
 
@@ -52,7 +55,7 @@ impl Endpoint {
         let readiness = Readiness::new("connecting to the broker");
         let metrics = Metrics::new(PrometheusBuilder::new().build_recorder().handle());
         let state = State::new(store.reader(), settings(), readiness, metrics);
-        Endpoint { store, state, _folder: folder }
+        Endpoint { store, state, router: std::sync::OnceLock::new(), _folder: folder }
     }
 
     /// Five failures and a success of two services, something unreadable, and a task of ours with its answer.
@@ -119,9 +122,13 @@ impl Endpoint {
         }
     }
 
+    fn router(&self) -> Router {
+        self.router.get_or_init(|| router(self.state.clone())).clone()
+    }
+
     async fn ask(&self, method: &str, path: &str) -> Answer {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        let response = router(self.state.clone()).oneshot(http::without_slash(request)).await.unwrap();
+        let response = self.router().oneshot(http::without_slash(request)).await.unwrap();
         let (head, body) = response.into_parts();
         Answer {
             status: head.status,

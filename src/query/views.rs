@@ -4,12 +4,21 @@ use std::sync::Arc;
 
 use crate::domain::ids;
 use crate::domain::issue::{KeyState, Related, View};
-use crate::store::catalog::Catalog;
+use crate::store::catalog::{Catalog, Past, Relations};
 
 /// The view of an issue with its relations; none where the key has no issue.
 pub fn view(catalog: &Catalog, state: &KeyState) -> Option<View> {
+    view_with(state, || catalog.related(state))
+}
+
+/// The view of an issue as it was, with its relations of then.
+pub fn view_then(past: &Past, now: &Catalog, state: &KeyState) -> Option<View> {
+    view_with(state, || past.related(now, state))
+}
+
+fn view_with(state: &KeyState, relations: impl FnOnce() -> Relations) -> Option<View> {
     let mut view = state.marks.issue.as_ref()?.view(&state.key);
-    let relations = catalog.related(state);
+    let relations = relations();
     view.related_from = relations.newer.iter().filter_map(|far| related(&view, far, true)).collect();
     view.related_to = relations.older.iter().filter_map(|far| related(&view, far, false)).collect();
     Some(view)

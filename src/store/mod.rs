@@ -48,7 +48,7 @@ pub use error::Error;
 pub use expire::Expired;
 pub use journal::Marks;
 pub use load::FORMAT;
-pub use reader::{Direction, Journal, Reader};
+pub use reader::{Direction, Journal, Kept, Reader};
 pub use record::Fold;
 pub use rulebook::RuleTexts;
 pub use staged::Staged;

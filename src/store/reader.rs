@@ -19,6 +19,7 @@ use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{KeyState, Scope, ScopeState};
 use crate::domain::lookup::{Lookup, Unreadable};
 use crate::domain::row::{Mark, Row};
+use crate::domain::time::Time;
 
 /// Reads of the committed state. Cheap to clone; the folder stays open as long as one is held.
 #[derive(Clone)]
@@ -33,6 +34,15 @@ pub enum Direction {
     Forward,
     /// From the newest line back.
     Backward,
+}
+
+/// How far back the store can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Changes before this moment are gone; none where all are there.
+    pub changes: Option<Time>,
+    /// Issues that were resolved, and have not changed since before this moment, may be gone; none where all stay.
+    pub resolved: Option<Time>,
 }
 
 impl Reader {
@@ -129,6 +139,52 @@ impl Reader {
     /// The lines from `position` on, oldest first: at start, those behind [`Fold::published`] give what is still to be published.
     pub fn rows_from(&self, position: Position) -> Journal {
         self.journal(position.., Direction::Forward)
+    }
+
+    /// The first line that the stream took after `at`, of those that retention has left in order; taken to be in the order of
+    /// their times, as lines of one stream are.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn first_line_after(&self, at: Time) -> Result<Option<Position>, Error> {
+        let (oldest, last) = {
+            let state = self.shared.state.read();
+            (state.fold.oldest.to_u64(), state.fold.last)
+        };
+        let Some(last) = last else { return Ok(None) };
+        // All lines before `from` are at or before `at`, and all from `to` on behind it.
+        let (mut from, mut to) = (oldest, last.to_u64().saturating_add(1));
+        while from < to {
+            let half = from + (to - from) / 2;
+            match self.line_from(Position::from_u64(half))? {
+                Some((line, time)) if line.to_u64() < to && time <= at => from = line.to_u64().saturating_add(1),
+                _ => to = half,
+            }
+        }
+        Ok(self.line_from(Position::from_u64(from))?.map(|(line, _)| line).filter(|line| *line <= last))
+    }
+
+    /// The first line at `position` or behind it, with the time at which the stream took it.
+    fn line_from(&self, position: Position) -> Result<Option<(Position, Time)>, Error> {
+        self.shared.check()?;
+        let Some((block, _)) = self.shared.block_from(position)? else { return Ok(None) };
+        Ok(block.lines().find(|(line, _)| *line >= position))
+    }
+
+    /// What retention has left of the past.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn kept(&self) -> Result<Kept, Error> {
+        let (oldest, lost, now) = {
+            let state = self.shared.state.read();
+            // Lines that are parked are kept whatever their age.
+            let lost = state.fold.added > state.fold.kept || state.fold.oldest.to_u64() > 0;
+            (state.fold.oldest, lost, state.fold.reached.as_ref().map(|reached| reached.time))
+        };
+        let changes = if lost { self.line_from(oldest)?.map(|(_, time)| time) } else { None };
+        let span = self.shared.options.retention.resolved_issues;
+        Ok(Kept { changes, resolved: now.zip(span).map(|(now, span)| now.minus(span)) })
     }
 
     /// Lines in the journal.

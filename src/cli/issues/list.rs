@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cli::client::{Client, ServerArgs};
 use crate::cli::listing::{Listing, PageArgs, text};
 use crate::cli::output::{self, OutputArgs};
-use crate::cli::words::age;
+use crate::cli::words::{age, moment};
 
 use super::filters::FilterArgs;
 
@@ -18,6 +18,9 @@ pub(in crate::cli) struct Args {
     /// `detectedAt`, `updatedAt`, `lastSeenAt`, `number` or `severity`; with `-` before it the largest first
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     sort: Option<String>,
+    /// As they were then: a time, or a span back from now like `2h`
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<String>,
     #[command(flatten)]
     page: PageArgs,
     #[command(flatten)]
@@ -28,8 +31,9 @@ pub(in crate::cli) struct Args {
 
 pub(in crate::cli) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.server)?;
-    let sort = args.sort.map(|sort| ("sort".to_owned(), sort));
-    let query: Vec<_> = args.filters.query().into_iter().chain(sort).collect();
+    let more = [("sort", args.sort), ("at", args.at)];
+    let more = more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let query: Vec<_> = args.filters.query().into_iter().chain(more).collect();
     let issues = Listing::get(&client, &["issues"], &query, &args.page).await?;
     issues.print(args.output.output, "issue", issue_table)?;
     Ok(ExitCode::SUCCESS)

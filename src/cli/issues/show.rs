@@ -9,12 +9,15 @@ use crate::cli::client::{Client, ServerArgs};
 use crate::cli::listing::text;
 use crate::cli::output::{self, OutputArgs};
 use crate::cli::table::{lines, one_line};
-use crate::cli::words::age;
+use crate::cli::words::{age, moment};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// Id or number
     issue: String,
+    /// As it was then: a time, or a span back from now like `2h`
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -23,7 +26,8 @@ pub(in crate::cli) struct Args {
 
 pub(in crate::cli) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.server)?;
-    let body = client.api(&["issues", super::named(&args.issue)], &[]).await?;
+    let query: Vec<_> = args.at.map(|at| ("at".to_owned(), at)).into_iter().collect();
+    let body = client.api(&["issues", super::named(&args.issue)], &query).await?;
     output::print(args.output.output, &body, || Ok(page(&serde_json::from_str(&body)?)))?;
     Ok(ExitCode::SUCCESS)
 }

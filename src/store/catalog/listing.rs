@@ -49,8 +49,8 @@ impl Listing {
         (active, bits.len() - active)
     }
 
-    /// Slots of related issues: those that are newer, those that are older, each the newest first.
-    pub fn related(&self, seed: &Seed, state: &KeyState) -> (Vec<u32>, Vec<u32>) {
+    /// Slots of related issues but for these: those that are newer, those that are older, each the newest first.
+    pub fn related(&self, seed: &Seed, state: &KeyState, out: &RoaringBitmap) -> (Vec<u32>, Vec<u32>) {
         let Some(issue) = &state.marks.issue else { return Default::default() };
         let mut slots = RoaringBitmap::new();
         let mut add = |value| {
@@ -62,6 +62,7 @@ impl Listing {
         if !issue.context.is_empty() {
             add(seed.of(Field::Context, &issue.context));
         }
+        slots -= out;
         let own = u128::from(issue.number);
         let mut numbers: Vec<(u128, u32)> = slots.iter().map(|slot| (self.numbers.key(slot), slot)).collect();
         numbers.sort_unstable_by(|a, b| b.cmp(a));

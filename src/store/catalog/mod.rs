@@ -7,6 +7,7 @@ mod fits;
 mod listing;
 mod order;
 mod packed;
+mod past;
 mod records;
 pub mod select;
 mod texts;
@@ -15,6 +16,7 @@ mod values;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
 use crate::domain::ids::{KeyId, Position, ScopeId};
@@ -24,6 +26,7 @@ use records::Records;
 use values::Seed;
 
 pub use fits::Matcher;
+pub use past::Past;
 pub use values::Field;
 pub(super) use values::Hashed;
 
@@ -55,6 +58,12 @@ impl Catalog {
     /// The record of a key.
     pub fn get(&self, id: KeyId) -> Option<Arc<KeyState>> {
         self.records.get(id)
+    }
+
+    fn slots(&self, ids: impl Iterator<Item = KeyId>) -> RoaringBitmap {
+        let mut slots: Vec<u32> = ids.filter_map(|id| self.records.slot(id)).collect();
+        slots.sort_unstable();
+        slots.into_iter().collect()
     }
 
     /// All keys, in no order.
@@ -104,7 +113,11 @@ impl Catalog {
 
     /// Issues related to one: of the same scope, or of the same `shkeptncontext` where it has one.
     pub fn related(&self, state: &KeyState) -> Relations {
-        let (newer, older) = self.listing.related(&self.seed, state);
+        self.related_without(state, &RoaringBitmap::new())
+    }
+
+    fn related_without(&self, state: &KeyState, out: &RoaringBitmap) -> Relations {
+        let (newer, older) = self.listing.related(&self.seed, state, out);
         let of = |slots: Vec<u32>| slots.into_iter().filter_map(|slot| self.records.at(slot)).collect();
         Relations { newer: of(newer), older: of(older) }
     }

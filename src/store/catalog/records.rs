@@ -85,6 +85,11 @@ impl Records {
         }
     }
 
+    /// The slot of a key.
+    pub fn slot(&self, id: KeyId) -> Option<u32> {
+        self.slots.get(&id).copied()
+    }
+
     /// The record in a slot.
     pub fn at(&self, slot: u32) -> Option<Arc<KeyState>> {
         self.records.get(slot as usize).and_then(|(_, record)| unpacked(record))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::order::{Span, keys};
+use super::order::{self, Span, keys};
 use super::texts::Needle;
 use super::values::Posting;
 use super::{Catalog, Field};
@@ -66,6 +66,18 @@ impl Order {
             Order::Severity => "severity",
         }
     }
+
+    /// What an issue is sorted by; none for a key without an issue.
+    pub(super) fn key(self, state: &KeyState) -> Option<u128> {
+        let issue = state.marks.issue.as_ref()?;
+        Some(match self {
+            Order::DetectedAt => order::key(issue.detected_at, issue.number),
+            Order::UpdatedAt => order::key(issue.updated_at, issue.number),
+            Order::LastSeenAt => order::key(issue.last_seen_at, issue.number),
+            Order::Number => u128::from(issue.number),
+            Order::Severity => (issue.severity as u128) << NUMBER | u128::from(issue.number),
+        })
+    }
 }
 
 /// Part of a list.
@@ -118,7 +130,15 @@ const NUMBER: u32 = 64;
 impl Catalog {
     /// One page of the issues that fit a filter.
     pub fn select(&self, filter: &Filter, page: &Page) -> Selection {
-        let fit = self.fitting(filter);
+        self.page(self.fitting(filter), filter, page)
+    }
+
+    /// The same without the issues in these slots.
+    pub(super) fn select_without(&self, filter: &Filter, page: &Page, out: &RoaringBitmap) -> Selection {
+        self.page(Cow::Owned(&*self.fitting(filter) - out), filter, page)
+    }
+
+    fn page(&self, fit: Cow<'_, RoaringBitmap>, filter: &Filter, page: &Page) -> Selection {
         // One more than the page tells whether there is a next one.
         let skip = if page.after.is_some() { 0 } else { page.offset };
         let within = match page.order {
@@ -137,17 +157,8 @@ impl Catalog {
         };
         let more = slots.len() > page.limit;
         slots.truncate(page.limit);
-        let next = slots.last().filter(|_| more).map(|slot| match page.order {
-            Order::DetectedAt => listing.detected.key(*slot),
-            Order::UpdatedAt => listing.updated.key(*slot),
-            Order::LastSeenAt => listing.seen.key(*slot),
-            Order::Number => listing.numbers.key(*slot),
-            Order::Severity => {
-                let severity = listing.severities.iter().position(|s| s.contains(*slot)).unwrap_or(0);
-                (severity as u128) << NUMBER | listing.numbers.key(*slot)
-            }
-        });
-        let issues = slots.iter().filter_map(|slot| self.records.at(*slot)).collect();
+        let issues: Vec<Arc<KeyState>> = slots.iter().filter_map(|slot| self.records.at(*slot)).collect();
+        let next = issues.last().filter(|_| more).and_then(|state| page.order.key(state));
         Selection { issues, total: fit.len(), next }
     }
 
