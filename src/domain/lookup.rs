@@ -49,6 +49,9 @@ pub trait Lookup {
         Ok(self.rows(mark)?.into_iter().find(|row| row.position > after && wanted(row)))
     }
 
+    /// Whether the line at this place is parked.
+    fn is_parked(&self, position: Position) -> bool;
+
     /// One journal line; none where it is not kept any more.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub mod keptn;
 pub mod loaded;
 pub mod lookup;
 pub mod messages;
+pub mod parked;
 pub mod row;
 pub mod rules;
 pub mod runner;

@@ -43,9 +43,20 @@ pub struct Recorded {
     pub head: Option<Head>,
     /// What was decided.
     pub decision: Decision,
+    /// Where it was parked before, if somebody asked for it to be decided again here.
+    pub retry: Option<Retry>,
     /// The event's JSON as it came (binary messages in their JSON form), or the bytes that could not be read.
     #[serde(skip)]
     pub payload: Bytes,
+}
+
+/// A parked message was decided about again: the line is as if it had come here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Where it was parked.
+    pub of: Position,
+    /// The event at this place, which asked for it.
+    pub by: Origin,
 }
 
 /// Which message of Shipwatch's own came back.
@@ -175,6 +186,9 @@ impl Recorded {
     pub fn marks(&self, mut each: impl FnMut(Mark<'_>)) {
         // A repeat is found by the line it repeats. A source that gives each event the same id would make every look-up longer.
         let repeat = self.decision.fate == Fate::Duplicate(Layer::Id);
+        if let Some(retry) = &self.retry {
+            each(Mark::EventId(&retry.by.id));
+        }
         if let Some(head) = &self.head {
             if !repeat {
                 each(Mark::EventId(&head.origin.id));

@@ -17,7 +17,7 @@ use super::{Id, Problem, State};
 use crate::domain::decision::{Decision, Fate};
 use crate::domain::event::{Event, Form};
 use crate::domain::ids::Position;
-use crate::domain::issue::ScopeView;
+use crate::domain::issue::{Origin, ScopeView};
 use crate::domain::messages;
 use crate::domain::row::{Entry, Head, Mark, Recorded, Row};
 use crate::domain::time::Time;
@@ -319,6 +319,18 @@ pub struct DecisionView {
     pub run: Option<String>,
     /// The check it speaks of.
     pub check: Option<String>,
+    /// Where it was parked before, if it was decided about again here.
+    pub retry: Option<RetryView>,
+}
+
+/// A parked message was decided about again.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryView {
+    /// The place where it was parked.
+    pub of: String,
+    /// The event that asked for it, at the place where it was decided again.
+    pub by: Origin,
 }
 
 /// The messages that a line causes.
@@ -355,6 +367,7 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
                 stream_time,
                 run: None,
                 check: None,
+                retry: None,
             }))
         }
         Entry::Event(recorded) => {
@@ -384,6 +397,7 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
                 stream_time,
                 run: d.run.clone(),
                 check: d.key.as_ref().map(|k| k.check.clone()),
+                retry: recorded.retry.as_ref().map(|r| RetryView { of: r.of.to_string(), by: r.by.clone() }),
             }))
         }
     }
@@ -409,7 +423,9 @@ fn find(state: &State, id: &str, source: Option<&str>) -> Result<DecisionView, P
     for row in state.reader.rows(Mark::EventId(id).hash())? {
         let matches = match &row.entry {
             Entry::Event(r) => {
-                r.head.as_ref().is_some_and(|h| h.origin.id == id && source.is_none_or(|s| s == h.origin.source))
+                // Who asks for the word that a parked message be decided again gets what became of that.
+                let origins = r.head.iter().map(|h| &h.origin).chain(r.retry.iter().map(|r| &r.by));
+                origins.into_iter().any(|o| o.id == id && source.is_none_or(|s| s == o.source))
             }
             Entry::Own(own) => {
                 source.is_none_or(|s| s == messages::SOURCE)

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{InForce, RulesInForce};
+use super::{InForce, RulesInForce, reading};
 use crate::domain::call::Replies;
 use crate::domain::decide::{Decided, Judge};
 use crate::domain::decision::Fate;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Form, Invalid};
 use crate::domain::ids::Position;
 use crate::domain::loaded::{self, Part};
 use crate::domain::lookup::{Lookup, Unreadable};
@@ -141,6 +142,10 @@ impl Judge for RuleBook {
         let earlier = || self.earlier.get(rule_set).and_then(Earlier::set);
         let set = if rule_set == &**self.current.short() { None } else { earlier() };
         set.unwrap_or(self.current.set()).evaluate(event)
+    }
+
+    fn read(&self, subject: &str, payload: &Bytes) -> Result<(Form, Event, Bytes), Invalid> {
+        reading::again(subject, payload, &self.current)
     }
 
     fn current(&self) -> &str {

@@ -4,11 +4,12 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::RulesInForce;
-use crate::bus::Message;
 use crate::bus::binding::{self, Mode, Reading};
-use crate::domain::event::{Form, Invalid};
+use crate::bus::{Headers, Message};
+use crate::domain::event::{Event, Form, Invalid};
 use crate::domain::loaded;
 use crate::domain::rules::RuleSet;
+use crate::domain::time::Time;
 
 /// Cuts messages behind each that may bring other rules: what follows is read by those. One part at least.
 pub fn cut(mut messages: Vec<Message>) -> Vec<Vec<Message>> {
@@ -37,6 +38,20 @@ pub fn read(message: &Message, rules: &RulesInForce, event_size: usize) -> Vec<R
     readings
 }
 
+/// Reads a message again of which the headers are not kept. Its size was said to be too much once, and is not looked at again.
+///
+/// # Errors
+/// Why it is not an event.
+pub fn again(subject: &str, payload: &Bytes, rules: &RulesInForce) -> Result<(Form, Event, Bytes), Invalid> {
+    let (headers, stream_time) = (Headers::default(), Time::EPOCH);
+    let message = Message { sequence: 0, subject: subject.to_owned(), stream_time, headers, payload: payload.clone() };
+    let mut readings = read(&message, rules, usize::MAX);
+    match (readings.pop(), readings.is_empty()) {
+        (Some(Reading { form, event, payload, .. }), true) => Ok((form, event?, payload)),
+        _ => Err(Invalid::Other("it is a batch of several events; publish them again".into())),
+    }
+}
+
 /// What a body stands for that is no event; none where nobody knows what it is.
 fn lifted(reading: &Reading, message: &Message, rules: &RuleSet) -> Option<Reading> {
     let raw = Mode::of(&message.headers, &message.payload) == Mode::Plain
@@ -58,9 +73,6 @@ fn lifted(reading: &Reading, message: &Message, rules: &RuleSet) -> Option<Readi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::Headers;
-    use crate::domain::event::Event;
-    use crate::domain::time::Time;
 
     fn message(subject: &str, headers: &[(&str, &str)], body: &str) -> Message {
         Message {

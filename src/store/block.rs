@@ -19,7 +19,7 @@ use crate::domain::time::Time;
 pub const LINES: usize = 16;
 /// Bytes of lines, not packed, that make a block full.
 const BYTES: usize = 64 << 10;
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Whether these lines fill a block.
 pub fn is_full<'a>(lines: impl ExactSizeIterator<Item = &'a Line>) -> bool {
@@ -236,6 +236,20 @@ mod tests {
         assert!(matches!(rows[1].0.entry, Entry::Own(Own { kind: OwnKind::Issue(2), .. })));
         let again = encode(&block.unpacked(bytes).unwrap());
         assert_eq!(again[0], VERSION);
+        let block = Block::head(Position::new(7, 0), &again).unwrap();
+        assert_eq!(block.rows(&again, |_| true).unwrap(), rows);
+    }
+
+    /// Written by the version before parked messages were decided about again: the same lines.
+    #[test]
+    fn blocks_of_the_second_version_are_read_too() {
+        let bytes = include_bytes!("fixtures/block-2.bin");
+        assert_eq!(bytes[0], 2);
+        let block = Block::head(Position::new(7, 0), bytes).unwrap();
+        let rows = block.rows(bytes, |_| true).unwrap();
+        assert_eq!(*rows[0].0, samples::failure(7, "cart", "test"));
+        assert!(matches!(rows[1].0.entry, Entry::Own(Own { kind: OwnKind::Issue(2), .. })));
+        let again = encode(&block.unpacked(bytes).unwrap());
         let block = Block::head(Position::new(7, 0), &again).unwrap();
         assert_eq!(block.rows(&again, |_| true).unwrap(), rows);
     }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::error::Error;
 use super::journal_1::Recorded1;
+use super::journal_2::Recorded2;
 use crate::domain::ids::Position;
 use crate::domain::row::{Entry, Own, Recorded, Row};
 use crate::domain::time::Time;
@@ -68,6 +69,7 @@ pub fn decode(version: u8, position: Position, stream_time: Time, bytes: &[u8]) 
         Body::Event => {
             let (mut recorded, payload) = match version {
                 1 => postcard::take_from_bytes::<Recorded1>(rest).map(|(old, payload)| (Recorded::from(old), payload)),
+                2 => postcard::take_from_bytes::<Recorded2>(rest).map(|(old, payload)| (Recorded::from(old), payload)),
                 _ => postcard::take_from_bytes::<Recorded>(rest),
             }
             .map_err(corrupt)?;

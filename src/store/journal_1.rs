@@ -51,6 +51,6 @@ impl From<Recorded1> for Recorded {
             calls: Vec::new(),
             report: None,
         };
-        Recorded { form, subject, head, decision, payload: bytes::Bytes::new() }
+        Recorded { form, subject, head, decision, retry: None, payload: bytes::Bytes::new() }
     }
 }

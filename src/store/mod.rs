@@ -23,6 +23,7 @@ mod filter;
 mod index;
 mod journal;
 mod journal_1;
+mod journal_2;
 mod keyspace;
 mod ledger;
 mod load;

@@ -271,6 +271,10 @@ impl Lookup for Reader {
         positions.into_iter().filter_map(|position| Lookup::row(self, position).transpose()).collect()
     }
 
+    fn is_parked(&self, position: Position) -> bool {
+        Reader::is_parked(self, position)
+    }
+
     fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {
         Ok(self.shared.row(position)?)
     }

@@ -77,7 +77,7 @@ pub fn failure(sequence: u64, service: &str, check: &str) -> Row {
         service: service.into(),
     };
     let payload = payload.to_string().into();
-    let recorded = Recorded { form: Form::Bare, subject: ty, head: Some(head), decision, payload };
+    let recorded = Recorded { form: Form::Bare, subject: ty, head: Some(head), decision, retry: None, payload };
     Row { position: Position::new(sequence, 0), stream_time, entry: Entry::Event(Box::new(recorded)) }
 }
 

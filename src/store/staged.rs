@@ -185,7 +185,7 @@ impl Staged {
     /// # Errors
     /// Where the store cannot be read, or the event stands before one that was folded.
     pub fn add(&mut self, decided: Decided) -> Result<(), Error> {
-        let Decided { row, keys, scopes, parked, marks, event, messages: _ } = decided;
+        let Decided { row, keys, scopes, parked, unparked, marks, event, messages: _ } = decided;
         self.spent.extend(event);
         let (position, now) = (row.position, row.stream_time);
         if let Entry::Event(recorded) = &row.entry {
@@ -202,6 +202,9 @@ impl Staged {
         self.push(row, marks)?;
         if parked {
             self.park(position);
+        }
+        if let Some(unparked) = unparked {
+            self.unpark(unparked);
         }
         self.expire(now)?;
         Ok(())
@@ -330,6 +333,10 @@ impl Lookup for Staged {
             }
         }
         Ok(None)
+    }
+
+    fn is_parked(&self, position: Position) -> bool {
+        Staged::is_parked(self, position)
     }
 
     fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {

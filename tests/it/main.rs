@@ -9,6 +9,7 @@ mod gateway;
 mod issues;
 mod kill_loop;
 mod packs;
+mod parked;
 mod readme;
 mod recipes;
 mod refusals;

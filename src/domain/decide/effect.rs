@@ -9,7 +9,7 @@ use crate::domain::event::{Event, Form};
 use crate::domain::ids::{KeyId, Position, ScopeId};
 use crate::domain::issue::{Key, KeyState, Newest, Outcome, ScopeState};
 use crate::domain::messages::{self, Sources};
-use crate::domain::row::{Entry, Head, Recorded, Row};
+use crate::domain::row::{Entry, Head, Recorded, Retry, Row};
 use crate::domain::time::Time;
 
 /// What goes into the journal line besides the decision.
@@ -18,6 +18,7 @@ pub(super) struct Written {
     pub(super) subject: String,
     pub(super) head: Option<Head>,
     pub(super) payload: Bytes,
+    pub(super) retry: Option<Retry>,
 }
 
 /// A decision in the making.
@@ -35,6 +36,8 @@ pub(super) struct Effect {
     pub(super) report: Option<Report>,
     /// The trigger that a report is about, and the subscription.
     pub(super) trigger: Option<(Event, String)>,
+    /// A line that is not parked any more.
+    pub(super) unparked: Option<Position>,
     pub(super) keys: Vec<(KeyId, Option<KeyState>)>,
     pub(super) scopes: Vec<(ScopeId, ScopeState)>,
 }
@@ -54,6 +57,7 @@ impl Effect {
             answer: None,
             report: None,
             trigger: None,
+            unparked: None,
             keys: Vec::new(),
             scopes: Vec::new(),
         }
@@ -73,7 +77,8 @@ impl Effect {
         settings: &Settings,
     ) -> Decided {
         let parked = self.fate == Fate::Parked;
-        let Written { form, subject, head, payload } = written;
+        let Written { form, subject, head, payload, retry } = written;
+        let unparked = self.unparked;
         let mut decision = Decision {
             fate: self.fate,
             outcome: self.outcome,
@@ -106,9 +111,9 @@ impl Effect {
                 }
             }
         }
-        let recorded = Recorded { form, subject, head, decision, payload };
+        let recorded = Recorded { form, subject, head, decision, retry, payload };
         let marks = recorded.hashes();
         let row = Row { position, stream_time, entry: Entry::Event(Box::new(recorded)) };
-        Decided { row, keys: self.keys, scopes: self.scopes, parked, event, marks, messages }
+        Decided { row, keys: self.keys, scopes: self.scopes, parked, unparked, event, marks, messages }
     }
 }

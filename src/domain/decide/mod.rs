@@ -6,6 +6,7 @@ mod calls;
 mod effect;
 mod invalidate;
 mod own;
+mod parked;
 mod request;
 mod sli;
 mod stuck;
@@ -18,6 +19,8 @@ mod golden;
 mod hooks;
 #[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+mod parked_tests;
 #[cfg(test)]
 mod sli_tests;
 #[cfg(test)]
@@ -41,6 +44,7 @@ use super::issue::{ChangeKind, Key, KeyState, Marks, Newest, Origin, Outcome, Sc
 use super::keptn::{Phase, Type};
 use super::lookup::{Lookup, Unreadable};
 use super::messages::{CONTROL, Message, SOURCE};
+use super::parked as line;
 use super::row::{Entry, Head, Mark, Own, Recorded, Row};
 use super::rules::{Resolves, Signal, Verdict};
 use super::time::Time;
@@ -66,6 +70,13 @@ pub(crate) const REPLAYED: &str = "marked as a replay, which causes nothing";
 pub trait Judge {
     /// Applies the rule set with this short hash, or the current one where it is not known any more.
     fn evaluate(&self, rule_set: &str, event: &Event) -> Verdict;
+    /// Reads a message again that is no event as it is. Rules may say what it stands for.
+    ///
+    /// # Errors
+    /// Why it is none.
+    fn read(&self, _subject: &str, payload: &Bytes) -> Result<(Form, Event, Bytes), Invalid> {
+        Ok((Form::Bare, Event::from_json(payload)?, payload.clone()))
+    }
     /// Short hash of the rule set in force.
     fn current(&self) -> &str;
     /// Whether any webhook may be called.
@@ -123,6 +134,8 @@ pub struct Decided {
     pub scopes: Vec<(ScopeId, ScopeState)>,
     /// Whether the line is parked.
     pub parked: bool,
+    /// A line that is not parked any more.
+    pub unparked: Option<Position>,
     /// The event, where there is one.
     pub event: Option<Event>,
     /// Hashes of the marks by which the line is found.
@@ -151,7 +164,7 @@ pub fn decide<L: Lookup, J: Judge>(
         Err(reason) => {
             let (event, effect) = case.unreadable(&payload, &reason)?;
             let head = event.as_ref().map(Head::of);
-            (Written { form: Form::Unreadable, subject, head, payload }, effect, event)
+            (Written { form: Form::Unreadable, subject, head, payload, retry: None }, effect, event)
         }
         Ok((event, head)) => {
             if event.source == SOURCE
@@ -160,8 +173,13 @@ pub fn decide<L: Lookup, J: Judge>(
                 let context = event.context.as_deref().map(|c| Mark::Context(c).hash());
                 return Ok(own_line(position, stream_time, own, &event.id, context));
             }
+            if (event.source.as_str(), event.ty.as_str()) == (CONTROL, line::RETRY)
+                && let Some(decided) = case.retry(&event, &head)?
+            {
+                return Ok(decided);
+            }
             let effect = case.event(&event, &head, verdict)?;
-            (Written { form, subject, head: Some(head), payload }, effect, Some(event))
+            (Written { form, subject, head: Some(head), payload, retry: None }, effect, Some(event))
         }
     };
     Ok(effect.finish(position, stream_time, written, event, judge, settings))
@@ -190,7 +208,16 @@ fn own_line(position: Position, stream_time: Time, own: Own, id: &str, context: 
     let mut marks = Marked::from_slice(&[Mark::EventId(id).hash()]);
     marks.extend(context);
     let row = Row { position, stream_time, entry: Entry::Own(own) };
-    Decided { row, keys: Vec::new(), scopes: Vec::new(), parked: false, event: None, marks, messages: Vec::new() }
+    Decided {
+        row,
+        keys: Vec::new(),
+        scopes: Vec::new(),
+        parked: false,
+        unparked: None,
+        event: None,
+        marks,
+        messages: Vec::new(),
+    }
 }
 
 /// One event being decided: where it stands, and what may be looked at.
@@ -228,6 +255,8 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             (CONTROL, DELIVERY) => return self.delivered(event, head),
             (GATEWAY, CALLBACK) => return self.called_back(event, head),
             (CONTROL, deadline::TYPE) => return self.deadline_passed(event, head),
+            (CONTROL, line::RETRY) => return self.unparked(event, false),
+            (CONTROL, line::DROP) => return self.unparked(event, true),
             _ => {}
         }
         if event.source == SOURCE || event.source == CONTROL {
@@ -296,6 +325,10 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
             return Ok(true);
         }
         let handled = |r: &Recorded| {
+            // Whatever became of the message that it was about.
+            if r.retry.as_ref().is_some_and(|retry| retry.by == *origin) {
+                return true;
+            }
             r.head.as_ref().is_some_and(|h| h.origin == *origin)
                 && (r.decision.fate != Fate::Parked || r.decision.answer.is_some() || !r.decision.calls.is_empty())
                 && r.decision.why != REPLAYED

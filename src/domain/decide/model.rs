@@ -27,6 +27,7 @@ pub struct Model {
     pub scopes: BTreeMap<ScopeId, Arc<ScopeState>>,
     pub rows: BTreeMap<Position, Arc<Row>>,
     pub marks: BTreeMap<u64, Vec<Position>>,
+    pub parked: std::collections::BTreeSet<Position>,
     pub opened: u64,
     pub sequence: u64,
 }
@@ -39,6 +40,7 @@ impl Default for Model {
             scopes: BTreeMap::new(),
             rows: BTreeMap::new(),
             marks: BTreeMap::new(),
+            parked: Default::default(),
             opened: 0,
             sequence: 0,
         }
@@ -67,6 +69,9 @@ impl Lookup for Model {
     }
     fn rows(&self, mark: Mark<'_>) -> Result<Vec<Arc<Row>>, Unreadable> {
         Ok(self.marks.get(&mark.hash()).into_iter().flatten().map(|p| self.rows[p].clone()).collect())
+    }
+    fn is_parked(&self, position: Position) -> bool {
+        self.parked.contains(&position)
     }
     fn row(&self, position: Position) -> Result<Option<Arc<Row>>, Unreadable> {
         Ok(self.rows.get(&position).cloned())
@@ -187,6 +192,12 @@ impl Model {
         }
         let row = Arc::new(decided.row.clone());
         self.rows.insert(row.position, row.clone());
+        if decided.parked {
+            self.parked.insert(row.position);
+        }
+        if let Some(unparked) = &decided.unparked {
+            self.parked.remove(unparked);
+        }
         for mark in &decided.marks {
             self.marks.entry(*mark).or_default().push(row.position);
         }
