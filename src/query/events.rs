@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::deliveries::{self, DeliveryView};
+use super::explain::{Trail, trail};
 use super::list::{List, json};
 use super::params::Params;
 use super::{Id, Problem, State};
@@ -279,10 +280,13 @@ pub struct Reply {
     pub ty: String,
     /// Whether it has been seen in the stream.
     pub seen: bool,
+    /// When the stream took it; null while it has not been seen.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Time>,
 }
 
 /// An event and all that was decided about it.
-#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionView {
     /// The event, as it came.
@@ -321,6 +325,9 @@ pub struct DecisionView {
     pub check: Option<String>,
     /// Where it was parked before, if it was decided about again here.
     pub retry: Option<RetryView>,
+    /// How it came about; only with `explain=true`.
+    #[serde(flatten)]
+    pub trail: Option<Trail>,
 }
 
 /// A parked message was decided about again.
@@ -339,13 +346,14 @@ pub(super) fn replies(state: &State, row: &Row) -> Result<Vec<Reply>, Problem> {
     for message in messages::again(row, &state.reader, &state.settings)? {
         let id = message.id.to_string();
         let rows = state.reader.rows(Mark::EventId(&id).hash())?;
-        let seen = rows.iter().any(|r| matches!(r.entry, Entry::Own(own) if own.of == row.position));
-        replies.push(Reply { id: message.id, ty: message.subject, seen });
+        let own = rows.iter().find(|r| matches!(r.entry, Entry::Own(own) if own.of == row.position));
+        let at = own.map(|own| own.stream_time);
+        replies.push(Reply { id: message.id, ty: message.subject, seen: at.is_some(), at });
     }
     Ok(replies)
 }
 
-fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Problem> {
+fn decision_view(state: &State, row: &Row, explain: bool) -> Result<Option<DecisionView>, Problem> {
     let (sequence, stream_time) = (row.position.to_string(), row.stream_time);
     match &row.entry {
         Entry::Own(own) => {
@@ -368,6 +376,7 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
                 run: None,
                 check: None,
                 retry: None,
+                trail: None,
             }))
         }
         Entry::Event(recorded) => {
@@ -398,6 +407,7 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
                 run: d.run.clone(),
                 check: d.key.as_ref().map(|k| k.check.clone()),
                 retry: recorded.retry.as_ref().map(|r| RetryView { of: r.of.to_string(), by: r.by.clone() }),
+                trail: if explain { Some(trail(state, row, recorded)?) } else { None },
             }))
         }
     }
@@ -405,20 +415,26 @@ fn decision_view(state: &State, row: &Row) -> Result<Option<DecisionView>, Probl
 
 /// One event with its decision. Of several with this id, the first that counted; `?source=` picks one.
 #[utoipa::path(get, path = "/api/v1/events/{id}", tag = "events",
-    params(("id" = String, Path), ("source" = Option<String>, Query)),
+    params(("id" = String, Path), ("source" = Option<String>, Query),
+        ("explain" = Option<bool>, Query, description = "adds `tried`, `against`, `changes` and `changed`: how the decision came about")),
     responses((status = 200, body = DecisionView), (status = 404, body = Problem)))]
 pub async fn one(
     From(state): From<State>,
     Id(id): Id,
     RawQuery(query): RawQuery,
 ) -> Result<Json<DecisionView>, Problem> {
-    let params = Params::read(query.as_deref(), &["source"])?;
+    let params = Params::read(query.as_deref(), &["source", "explain"])?;
+    let explain = match params.one(&["explain"]) {
+        None | Some((_, "false")) => false,
+        Some((_, "true")) => true,
+        Some((name, text)) => return Err(Problem::parameter(name, format!("{text:?} is neither true nor false"))),
+    };
     let source = params.one(&["source"]).map(|(_, s)| s.to_owned());
-    let found = state.reading(move |state| find(state, &id, source.as_deref())).await?;
+    let found = state.reading(move |state| find(state, &id, source.as_deref(), explain)).await?;
     Ok(Json(found))
 }
 
-fn find(state: &State, id: &str, source: Option<&str>) -> Result<DecisionView, Problem> {
+fn find(state: &State, id: &str, source: Option<&str>, explain: bool) -> Result<DecisionView, Problem> {
     let mut fit: Vec<Arc<Row>> = Vec::new();
     for row in state.reader.rows(Mark::EventId(id).hash())? {
         let matches = match &row.entry {
@@ -443,7 +459,7 @@ fn find(state: &State, id: &str, source: Option<&str>) -> Result<DecisionView, P
     let first = fit.iter().find(|r| counts(r)).or(fit.first());
     let missing = || Problem::not_found("Event not found", format!("no event with the id {id:?} is kept"));
     let row = first.ok_or_else(missing)?;
-    decision_view(state, row)?.ok_or_else(missing)
+    decision_view(state, row, explain)?.ok_or_else(missing)
 }
 
 /// A message that could not be handled.

@@ -3,6 +3,7 @@
 mod deliveries;
 mod error;
 mod events;
+mod explain;
 mod filter;
 mod history;
 mod issues;
@@ -132,6 +133,7 @@ pub struct State {
     metrics: Metrics,
     pages: Arc<Pages>,
     pasts: Arc<past::Pasts>,
+    sets: Arc<explain::Sets>,
     sequences: Arc<sequences::Recent>,
     reads: Arc<Semaphore>,
     feed: Arc<watch::Feed>,
@@ -154,6 +156,7 @@ impl State {
             metrics,
             pages: Arc::default(),
             pasts: Arc::default(),
+            sets: Arc::default(),
             sequences: Arc::default(),
             reads: Arc::new(Semaphore::new(READS)),
             feed: Arc::default(),

@@ -367,6 +367,59 @@ async fn an_event_is_shown_with_its_decision() {
 }
 
 #[tokio::test]
+async fn a_decision_is_explained_by_what_was_there_before_it() {
+    let mut endpoint = Endpoint::with_a_story();
+    let of = |id: &str, run: &str, result: &str, at: i64| {
+        let mut event = finished(id, "test", run, result, at);
+        event["data"]["service"] = "cart".into();
+        event.to_string()
+    };
+    endpoint.fold(&[of("e2", "run-e2", "fail", 2), of("r", "run-e2", "fail", 2), of("old", "run-old", "pass", 0)]);
+    let plain = endpoint.get("/api/v1/events/e2").await;
+    for member in ["tried", "against", "changes"] {
+        assert!(plain.get(member).is_none(), "{member}");
+    }
+    let first = endpoint.get("/api/v1/events/e1?explain=true").await;
+    assert_eq!((&first["against"], &first["changes"][0]["before"]), (&json!(null), &json!(null)));
+    assert_eq!(first["changes"][0]["after"]["occurrences"], 1);
+    assert!(first["replies"][0]["at"].is_string());
+    let second = endpoint.get("/api/v1/events/e2?explain=true").await;
+    let change = &second["changes"][0];
+    assert_eq!((&change["before"]["occurrences"], &change["after"]["occurrences"]), (&json!(1), &json!(2)));
+    assert_eq!((&change["change"], &second["changed"]), (&json!("updated"), &json!(1)));
+    let against = &second["against"];
+    assert_eq!(
+        (&against["sequence"], &against["run"], &against["at"]),
+        (&json!("1"), &json!("run-e1"), &json!(minute(1)))
+    );
+    assert_eq!((&against["outcome"], &against["event"]["id"]), (&json!("failure"), &json!("e1")));
+    // A repeat of a run, and what comes too late, are held against the newest run.
+    for (id, outcome, event) in [("r", "duplicate", "e2"), ("old", "stale", "r")] {
+        let decision = endpoint.get(&format!("/api/v1/events/{id}?explain=true")).await;
+        assert_eq!(decision["outcome"], outcome);
+        assert_eq!(
+            (&decision["against"]["run"], &decision["against"]["event"]["id"]),
+            (&json!("run-e2"), &json!(event))
+        );
+        assert_eq!(decision["changes"], json!([]));
+    }
+    let rows: Vec<_> =
+        endpoint.store.reader().journal(.., Direction::Backward).take(3).map(|row| row.unwrap()).collect();
+    let again = explain::trail(&endpoint.state, &rows[2], recorded(&rows[2])).unwrap();
+    assert_eq!(serde_json::to_value(&again.against).unwrap()["sequence"], "2", "the same event came there first");
+    assert_eq!(serde_json::to_value(&again.tried).unwrap(), json!([]), "no rule was asked");
+    let wrong = endpoint.ask("GET", "/api/v1/events/e1?explain=yes").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}
+
+fn recorded(row: &crate::domain::row::Row) -> &crate::domain::row::Recorded {
+    match &row.entry {
+        crate::domain::row::Entry::Event(recorded) => recorded,
+        crate::domain::row::Entry::Own(_) => panic!("an event of our own"),
+    }
+}
+
+#[tokio::test]
 async fn what_is_parked_is_shown_whole() {
     let endpoint = Endpoint::with_a_story();
     let parked = endpoint.get("/api/v1/parked").await;

@@ -79,6 +79,14 @@ async fn what_is_parked_is_decided_again_or_let_go_and_a_fresh_fold_does_the_sam
     assert_eq!((&issue["title"], &issue["openedBy"]["id"]), (&json!("carts is broken"), &json!("f1")));
     let decision = world.service().folded("f1").await;
     assert_eq!((&decision["change"], &decision["retry"]["of"]), (&json!("opened"), &json!(place)));
+    let why = world.service().get("/api/v1/events/f1?explain=true").await;
+    let tried = why["tried"].as_array().unwrap();
+    let last = tried.last().unwrap();
+    assert_eq!(
+        (&last["rule"], &last["fits"], &last["outcomes"][0]["holds"]),
+        (&json!("team"), &json!(true), &json!(true))
+    );
+    assert_eq!(last["outcomes"][0]["conditions"][0]["seen"], "\"fail\"", "{last:#}");
     let control = done[1]["controlId"].as_str().unwrap();
     assert_eq!(world.service().folded(control).await, decision, "who asked is told the same");
 

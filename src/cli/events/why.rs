@@ -24,7 +24,8 @@ pub(in crate::cli) struct Args {
 }
 
 pub(in crate::cli) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let query: Vec<_> = args.source.map(|source| ("source".to_owned(), source)).into_iter().collect();
+    let mut query = vec![("explain".to_owned(), "true".to_owned())];
+    query.extend(args.source.map(|source| ("source".to_owned(), source)));
     let body = Client::new(&args.server)?.api(&["events", &args.id], &query).await?;
     output::print(args.output.output, &body, || Ok(story(&serde_json::from_str(&body)?)))?;
     Ok(ExitCode::SUCCESS)
@@ -33,6 +34,7 @@ pub(in crate::cli) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// What happened, in the order it was found out.
 fn story(decision: &Value) -> String {
     let get = |path: &[&str]| one_line(&text(decision, path));
+    let items = |name| decision.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut story = String::new();
     let mut tell = |head: &str, what: String| {
         let _ = writeln!(story, "{head:<10}{what}");
@@ -62,6 +64,9 @@ fn story(decision: &Value) -> String {
     let rule = get(&["rule"]);
     let set = before(", of the rule set ", get(&["ruleSet"]));
     tell("rule", if rule.is_empty() { format!("none{set}") } else { format!("{rule}{set}") });
+    for (i, line) in items("tried").iter().flat_map(tried).enumerate() {
+        tell(if i == 0 { "tried" } else { "" }, line);
+    }
     if !get(&["scope"]).is_empty() {
         tell("scope", scope(decision.get("scope").unwrap_or(&Value::Null)));
     }
@@ -88,22 +93,97 @@ fn story(decision: &Value) -> String {
     if !get(&["why"]).is_empty() {
         tell("why", get(&["why"]));
     }
+    if let Some(earlier) = decision.get("against").filter(|earlier| earlier.is_object()) {
+        tell("against", against(earlier));
+    }
+    if let Some(retry) = decision.get("retry").filter(|retry| retry.is_object()) {
+        let get = |path: &[&str]| one_line(&text(retry, path));
+        tell("retried", format!("it was parked at {}, event {} had it decided here", get(&["of"]), get(&["by", "id"])));
+    }
     let change = changes(decision.get("change"));
     tell("change", if change.is_empty() { "none: no issue was touched".into() } else { change });
+    for line in items("changes").iter().flat_map(changed) {
+        tell("", line);
+    }
+    let more = decision.get("changed").and_then(Value::as_u64).unwrap_or_default() as usize;
+    if more > items("changes").len() {
+        tell("", format!("and {} more", more - items("changes").len()));
+    }
     if !get(&["issueId"]).is_empty() {
         tell("issue", get(&["issueId"]));
     }
-    let items = |name| decision.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if items("replies").is_empty() {
         tell("replies", "none".into());
     }
     for (i, item) in items("replies").iter().enumerate() {
-        tell(if i == 0 { "replies" } else { "" }, brief(item));
+        let waits = if item.get("seen") == Some(&Value::Bool(false)) { ", not in the stream yet" } else { "" };
+        tell(if i == 0 { "replies" } else { "" }, brief(item) + waits);
     }
     for (i, line) in items("deliveries").iter().flat_map(delivery).enumerate() {
         tell(if i == 0 { "calls" } else { "" }, line);
     }
     story
+}
+
+/// A rule that was tried: each of its conditions with what it saw, and the outcome that holds.
+fn tried(rule: &Value) -> Vec<String> {
+    let get = |name| one_line(&text(rule, &[name]));
+    let fits = if rule.get("fits") == Some(&Value::Bool(true)) { "fits" } else { "does not fit" };
+    let mut lines = vec![format!("{} ({}:{}) {fits}", get("rule"), get("file"), get("line"))];
+    let list = |value: &Value, name| value.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    lines.extend(list(rule, "conditions").iter().map(|condition| check(condition, "  ")));
+    for outcome in list(rule, "outcomes") {
+        let holds = outcome.get("holds") == Some(&Value::Bool(true));
+        lines.push(format!("  {} {}", text(&outcome, &["outcome"]), if holds { "holds" } else { "does not hold" }));
+        lines.extend(list(&outcome, "conditions").iter().map(|condition| check(condition, "    ")));
+        // The first that holds decides; the others were not asked.
+        if holds {
+            break;
+        }
+    }
+    lines
+}
+
+fn check(condition: &Value, indent: &str) -> String {
+    let get = |name| one_line(&text(condition, &[name]));
+    let mark = if condition.get("holds") == Some(&Value::Bool(true)) { "yes" } else { "no " };
+    let seen = if get("seen").is_empty() { "absent".into() } else { get("seen") };
+    format!("{indent}{mark} {} is {seen}, wanted: {}", get("path"), get("wants"))
+}
+
+/// The earlier word that an event was held against.
+fn against(earlier: &Value) -> String {
+    let get = |path: &[&str]| one_line(&text(earlier, path));
+    let event = match get(&["event", "id"]) {
+        id if id.is_empty() => String::new(),
+        id => format!(", event {id} of {}", get(&["event", "source"])),
+    };
+    let (at, sequence) = (get(&["at"]), get(&["sequence"]));
+    match get(&["run"]) {
+        run if run.is_empty() => format!("the same event, which came at {sequence} on {at}"),
+        run => format!("run {run} of {at}, which had said {} at {sequence}{event}", get(&["outcome"])),
+    }
+}
+
+/// What became of an issue, by the members in which it differs.
+fn changed(change: &Value) -> Vec<String> {
+    const TELLING: [&str; 8] =
+        ["state", "severity", "title", "occurrences", "episodes", "detectedAt", "lastSeenAt", "resolvedAt"];
+    let side = |side: &str, name: &str| one_line(&text(change, &[side, name]));
+    let there = |side: &str| change.get(side).is_some_and(Value::is_object);
+    let number = if there("after") { side("after", "number") } else { side("before", "number") };
+    let mut lines = vec![format!("{} #{number}", text(change, &["change"]))];
+    for name in TELLING.into_iter().filter(|_| there("after")) {
+        let (before, after) = (side("before", name), side("after", name));
+        if before != after {
+            let none = |text: String| if text.is_empty() { "none".into() } else { text };
+            lines.push(match there("before") {
+                true => format!("  {name} {} -> {}", none(before), none(after)),
+                false => format!("  {name} {after}"),
+            });
+        }
+    }
+    lines
 }
 
 /// A call of a webhook: how it went, each attempt, and what its receiver said.

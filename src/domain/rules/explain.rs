@@ -28,7 +28,8 @@ pub struct Explanation {
 }
 
 /// One rule that was tried.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = TriedRule)]
 #[serde(rename_all = "camelCase")]
 pub struct Tried {
     /// The rule.
@@ -46,7 +47,8 @@ pub struct Tried {
 }
 
 /// One condition.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = CheckedCondition)]
 pub struct Checked {
     /// Where it looks.
     pub path: String,
@@ -59,7 +61,8 @@ pub struct Checked {
 }
 
 /// One entry of an outcome list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = TriedOutcome)]
 pub struct Entry {
     /// The outcome it stands for.
     pub outcome: &'static str,
