@@ -259,8 +259,18 @@ mod tests {
                 "shkeptncontext": "c1", "triggeredid": "t1"},
             "form": "bare", "rule": "keptn-task", "why": "result is fail", "scope":
             {"resourceType": "component", "resourceName": "cart", "resourceNamespace": "shop-dev"},
-            "outcome": "failure", "layer": null, "change": "opened", "issueId": "i1",
-            "replies": [{"type": "sh.keptn.event.check.started", "id": "r1"}], "deliveries": [], "ruleSet": "abc",
+            "outcome": "failure", "layer": null, "change": "reopened", "issueId": "i1",
+            "tried": [{"rule": "team", "file": "team.yaml", "line": 3, "fits": false, "outcomes": [], "conditions":
+                [{"path": "data.stage", "wants": "prod", "seen": "dev", "holds": false}]},
+                {"rule": "keptn-task", "file": "keptn.yaml", "line": 7, "fits": true, "conditions": [], "outcomes": [
+                    {"outcome": "failure", "holds": true, "conditions": [{"path": "data.result", "wants": "fail", "seen": "fail", "holds": true}]},
+                    {"outcome": "success", "holds": false, "conditions": []}]}],
+            "against": {"sequence": "4", "at": "2026-01-02T03:00:00Z", "run": "t0", "outcome": "success", "event": {"id": "e0", "source": "jmeter"}},
+            "changes": [{"issueId": "i1", "change": "reopened",
+                "before": {"number": 4, "state": "RESOLVED", "occurrences": 1, "resolvedAt": "2026-01-02T03:00:00Z"},
+                "after": {"number": 4, "state": "ACTIVE", "occurrences": 2, "resolvedAt": null}}], "changed": 3,
+            "replies": [{"type": "sh.keptn.event.check.started", "id": "r1", "seen": true, "at": "2026-01-02T03:04:06Z"}],
+            "deliveries": [], "ruleSet": "abc",
         });
         insta::assert_snapshot!(story(&decision), @r###"
         event     sh.keptn.event.test.finished
@@ -268,12 +278,23 @@ mod tests {
                   in context c1, answers t1
         form      bare: the whole event as JSON, without saying so, as Keptn sends it
         rule      keptn-task, of the rule set abc
+        tried     team (team.yaml:3) does not fit
+                    no  data.stage is dev, wanted: prod
+                  keptn-task (keptn.yaml:7) fits
+                    failure holds
+                      yes data.result is fail, wanted: fail
         scope     component/cart/shop-dev
         outcome   failure: says that something is broken
         why       result is fail
-        change    opened
+        against   run t0 of 2026-01-02T03:00:00Z, which had said success at 4, event e0 of jmeter
+        change    reopened
+                  reopened #4
+                    state RESOLVED -> ACTIVE
+                    occurrences 1 -> 2
+                    resolvedAt 2026-01-02T03:00:00Z -> none
+                  and 2 more
         issue     i1
-        replies   sh.keptn.event.check.started r1
+        replies   sh.keptn.event.check.started r1 2026-01-02T03:04:06Z
         "###);
     }
 
