@@ -8,6 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, consumer, stream};
+use shipwatch::bus::{self, Bound, GroupLimits, Patience};
+use shipwatch::domain::decide::{Settings, TaskNames};
+use shipwatch::domain::rules::RuleSet;
+use shipwatch::replay::{self, Filter, Fold, Opening, Place, Range, Setup, Source};
+use shipwatch::store;
+
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
 
 #[path = "support/events.rs"]
@@ -26,7 +32,7 @@ fn rounds() -> usize {
     std::env::var("BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
 }
 
-/// Whether a part was asked for: `BENCH_PARTS=replies,outcomes,latency`, or nothing for all.
+/// Whether a part was asked for: `BENCH_PARTS=replies,outcomes,replay,latency`, or nothing for all.
 fn wanted(part: &str) -> bool {
     std::env::var("BENCH_PARTS").map_or(true, |parts| parts.split(',').any(|p| p == part))
 }
@@ -69,6 +75,16 @@ async fn run() -> Result<()> {
     println!("{:<44} {:>12} {:>12} {:>7}", "", "transport/s", "shipwatch/s", "ratio");
     report("triggers with two replies each", &mut with_replies);
     report("finished events without replies", &mut without);
+    if wanted("replay") {
+        let mut rates = Vec::new();
+        for _ in 0..rounds() {
+            let dir = tempfile::tempdir()?;
+            let broker = Broker::start(dir.path()).await?;
+            rates.push(replayed(&broker, dir.path(), n).await?);
+        }
+        println!("\n{:<44} {:>12} {:>12} {:>7}", "", "read/s", "replay/s", "ratio");
+        report("replay of finished events", &mut rates);
+    }
     if wanted("latency") {
         let dir = tempfile::tempdir()?;
         let broker = Broker::start(dir.path()).await?;
@@ -179,6 +195,42 @@ async fn shipwatch(
     let bytes = folder_size(&data)? as f64 / n as f64;
     js.delete_stream("bench").await?;
     Ok((rate, peak, bytes))
+}
+
+/// Reads a stream without work, then replays it into a throw-away store. Both rates.
+async fn replayed(broker: &Broker, dir: &Path, n: usize) -> Result<(f64, f64)> {
+    let js = broker.jetstream().await?;
+    keptn_stream(&js).await?;
+    fill(&js, n, finished).await?;
+    let bus = bus::connect(&bus::Settings::url(broker.url()), "bench", Patience::FailFast).await?;
+    let limits = GroupLimits { messages: 1024, bytes: 8 << 20 };
+    let mut stream = bus::Replay::open(&bus, "bench", Bound::Open, Bound::Open).await?;
+    let (start, mut read) = (Instant::now(), 0);
+    loop {
+        match stream.next_group(limits).await?.len() {
+            0 => break,
+            some => read += some,
+        }
+    }
+    let plain = read as f64 / start.elapsed().as_secs_f64();
+    let [open, update, close, check] = ["open-issue", "update-issue", "close-issue", "check-issues"].map(String::from);
+    let settings = Settings {
+        tasks: TaskNames { open, update, close, check },
+        issue_events: Vec::new(),
+        keep_events: Duration::from_secs(30 * 86_400),
+        public_url: String::new(),
+    };
+    let setup = Setup { settings, event_size: 1 << 20, store: store::Options::default(), filter: Filter::default() };
+    let source = Source::open(&Place::Stream(Box::new(bus), "bench".into()), Range::ALL, &setup).await?;
+    let fold = Fold::begin(&dir.join("replay"), setup, source.from(), Opening::AsTheyCome(RuleSet::builtin()))?;
+    let start = Instant::now();
+    let folds = replay::drive(source, vec![fold], Default::default(), Default::default()).await?;
+    let rate = n as f64 / start.elapsed().as_secs_f64();
+    let folded = folds.first().map_or(0, |fold| fold.tally().events);
+    if folded != n as u64 {
+        return Err(format!("{folded} of {n} events were folded").into());
+    }
+    Ok((plain, rate))
 }
 
 async fn keptn_stream(js: &jetstream::Context) -> Result<stream::Stream> {

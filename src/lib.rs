@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod outbound;
 pub mod pipeline;
 pub mod query;
+pub mod replay;
 pub mod rules;
 pub mod secrets;
 pub mod shipyard;

@@ -8,6 +8,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "src/domain",
         &[
+            "crate::replay",
             "crate::store",
             "crate::bus",
             "crate::query",
@@ -30,6 +31,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "src/store",
         &[
+            "crate::replay",
             "crate::bus",
             "crate::query",
             "crate::gateway",
@@ -46,6 +48,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "src/bus",
         &[
+            "crate::replay",
             "crate::store",
             "crate::query",
             "crate::gateway",
@@ -60,6 +63,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "src/query",
         &[
+            "crate::replay",
             "crate::bus",
             "crate::gateway",
             "crate::pipeline",
@@ -73,6 +77,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "src/gateway",
         &[
+            "crate::replay",
             "crate::store",
             "crate::query",
             "crate::pipeline",
@@ -108,7 +113,19 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/secrets.rs", &["crate::", "sled::", "async_nats", "axum::"]),
     ("src/secrets", &["crate::", "sled::", "async_nats", "axum::"]),
     ("src/http.rs", &["crate::", "sled::", "async_nats"]),
-    ("src/effects", &["crate::query", "crate::gateway", "crate::app", "crate::cli", "sled::", "async_nats", "axum::"]),
+    (
+        "src/effects",
+        &[
+            "crate::replay",
+            "crate::query",
+            "crate::gateway",
+            "crate::app",
+            "crate::cli",
+            "sled::",
+            "async_nats",
+            "axum::",
+        ],
+    ),
     (
         "src/pipeline.rs",
         &[
@@ -155,6 +172,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "src/rules",
         &[
+            "crate::replay",
             "crate::query",
             "crate::pipeline",
             "crate::effects",
@@ -163,6 +181,25 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "sled::",
             "async_nats",
             "axum::",
+        ],
+    ),
+    (
+        "src/replay",
+        &[
+            "crate::query",
+            "crate::gateway",
+            "crate::pipeline",
+            "crate::effects",
+            "crate::outbound",
+            "crate::app",
+            "crate::cli",
+            "Publisher",
+            "sled::",
+            "async_nats",
+            "axum::",
+            "Utc::now",
+            "SystemTime",
+            "new_v4",
         ],
     ),
     ("src/cli", &["sled::", "async_nats::"]),

@@ -40,3 +40,4 @@ pub use message::{Headers, Message};
 pub use publisher::{Publisher, Receipt, STRUCTURED, Stored, publishable};
 pub use replay::{Bound, Replay};
 pub use settings::{Settings, Tls};
+pub use subjects::intersection;

@@ -214,7 +214,7 @@ impl Reader {
     }
 }
 
-fn refuses_readers(asked: &Asked) -> bool {
+pub(super) fn refuses_readers(asked: &Asked) -> bool {
     use ErrorCode as Code;
     let codes = [
         Code::CONSUMER_WQ_REQUIRES_EXPLICIT_ACK,

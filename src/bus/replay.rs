@@ -1,14 +1,18 @@
 //! Reading part of a stream for its own sake, without leaving state on the broker.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::connect::{Asked, Bus};
-use super::consumer::Filter;
-use super::reader::Reader;
+use super::consumer::{self, Filter};
+use super::reader::{Reader, refuses_readers};
 use super::{Error, GroupLimits, Message, stream};
+use crate::domain::stream::StreamIdentity;
 use crate::domain::time::Time;
 
 /// Where a replay begins or ends.
@@ -25,7 +29,13 @@ pub enum Bound {
 /// Part of a stream, read without leaving state on the broker. It ends at the message that was the last at its start.
 pub struct Replay {
     reader: Reader,
+    bus: Bus,
+    from: DeliverPolicy,
     to: Option<Time>,
+    /// Which stream it is.
+    pub stream: StreamIdentity,
+    /// The subjects it takes.
+    pub subjects: Vec<String>,
     /// The first sequence the stream still has.
     pub first_sequence: u64,
     /// The stream's last sequence when the replay began.
@@ -54,11 +64,44 @@ impl Replay {
             Bound::Sequence(sequence) => sequence.saturating_sub(1),
             Bound::Open | Bound::Time(_) => 0,
         };
-        let mut reader = Reader::new(bus, name, Filter::default(), after.max(first.saturating_sub(1)), until);
+        let after = after.max(first.saturating_sub(1));
+        let mut reader = Reader::new(bus, name, Filter::default(), after, until);
+        let mut start = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
         if let Bound::Time(time) = from {
             reader = reader.since(time);
+            start = DeliverPolicy::ByStartTime { start_time: time.into() };
         }
-        Ok(Replay { reader, to, first_sequence: first, last_sequence: last })
+        let (stream, subjects) = (stream::identity(&info), info.config.subjects);
+        let bus = bus.clone();
+        Ok(Replay { reader, bus, from: start, to, stream, subjects, first_sequence: first, last_sequence: last })
+    }
+
+    /// How many messages there are to read; none where the stream takes no reading consumer, so that nobody knows.
+    ///
+    /// # Errors
+    /// The stream is gone, or cannot be asked.
+    pub async fn count(&self) -> Result<Option<u64>, Error> {
+        let behind = match self.to {
+            Some(to) => DeliverPolicy::ByStartTime { start_time: to.plus(Duration::from_nanos(1)).into() },
+            None => DeliverPolicy::ByStartSequence { start_sequence: self.reader.until() + 1 },
+        };
+        let Some(all) = self.pending(self.from).await? else { return Ok(None) };
+        let Some(behind) = self.pending(behind).await? else { return Ok(None) };
+        Ok(Some(all.saturating_sub(behind)))
+    }
+
+    /// Messages from a place on.
+    async fn pending(&self, from: DeliverPolicy) -> Result<Option<u64>, Error> {
+        let name = &self.stream.name;
+        match consumer::ephemeral(&self.bus, name, &Filter::default(), from).await {
+            Ok(info) => {
+                let subject = format!("{}.CONSUMER.DELETE.{name}.{}", self.bus.prefix(), info.name);
+                self.bus.client.publish(subject, Bytes::new()).await.ok();
+                Ok(Some(info.num_pending))
+            }
+            Err(asked) if refuses_readers(&asked) => Ok(None),
+            Err(asked) => Err(asked.error),
+        }
     }
 
     /// The next messages: waits for one, adds those already here. Empty at the end.

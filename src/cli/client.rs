@@ -23,6 +23,11 @@ pub(super) struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// Another server, with the same token.
+    pub fn at(&self, server: &str) -> ServerArgs {
+        ServerArgs { server: server.to_owned(), token: self.token.clone() }
+    }
+
     /// This server, without a token.
     pub fn of(server: &str) -> ServerArgs {
         ServerArgs { server: server.to_owned(), token: None }

@@ -12,6 +12,7 @@ mod listing;
 mod logging;
 mod output;
 mod parked;
+mod replay;
 mod rules;
 mod sequence;
 mod serve;
@@ -53,6 +54,8 @@ enum Command {
     /// Check, run and look at the sequences of a shipyard
     #[command(subcommand)]
     Sequence(sequence::Command),
+    /// Fold events again: what there would be, what other rules would make of them, a lost store
+    Replay(Box<replay::Args>),
     /// Look at what could not be handled
     #[command(subcommand)]
     Parked(parked::Command),
@@ -78,6 +81,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Issues(command) => issues::run(command).await,
         Command::Events(command) => events::run(command).await,
         Command::Sequence(command) => sequence::run(command).await,
+        Command::Replay(args) => replay::run(*args).await,
         Command::Parked(command) => parked::run(command).await,
         Command::Rules(command) => rules::run(command),
         Command::Doctor(args) => doctor::run(args).await,

@@ -23,7 +23,7 @@ use crate::effects::deadlines::Spans;
 use crate::effects::deliver;
 use crate::rules::{self, reload::Source};
 use crate::secrets::Secrets;
-use crate::{gateway, metrics, outbound, query, store};
+use crate::{gateway, metrics, outbound, query, replay, store};
 
 /// What commands want of a broker. A trait, so that tests need none.
 pub(super) trait Broker {
@@ -222,14 +222,7 @@ fn settings(nats: &config::Nats) -> bus::Settings {
 
 /// The checked configuration as the application takes it.
 fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Config> {
-    let change = |event: &IssueEvent| match event {
-        IssueEvent::Opened => ChangeKind::Opened,
-        IssueEvent::Updated => ChangeKind::Updated,
-        IssueEvent::Reopened => ChangeKind::Reopened,
-        IssueEvent::Resolved => ChangeKind::Resolved,
-    };
     let (host, port) = config.query.listen.host_and_port();
-    let keep_events = config.retention.events.get();
     let secrets = Secrets { dir: config.webhooks.secrets_dir.clone() };
     let given = rules(&config.shipyard_dir, Some(&secrets))?;
     let rules_now = watch::Sender::new(given.clone());
@@ -243,29 +236,71 @@ fn application(config: &Config, reload: Arc<Notify>) -> anyhow::Result<app::Conf
         event_size: config.limits.event_size.bytes() as usize,
         rules: given,
         rules_from: Source { dir: config.shipyard_dir.clone(), ask: reload, secrets: Some(secrets) },
-        settings: Settings {
-            tasks: TaskNames {
-                open: config.tasks.open_issue.clone(),
-                update: config.tasks.update_issue.clone(),
-                close: config.tasks.close_issue.clone(),
-                check: config.tasks.check_issues.clone(),
-            },
-            issue_events: config.issue_events.iter().map(change).collect(),
-            keep_events,
-            public_url: String::new(),
-        },
+        settings: decisions(config),
         deadlines: deadlines(&config.deadlines),
-        store: store::Options {
-            retention: store::Retention {
-                events: Some(keep_events),
-                resolved_issues: Some(config.retention.resolved_issues.get()),
-            },
-            ..store::Options::default()
-        },
+        store: kept(config),
         gateway: gateway(config, &rules_now),
         rules_now,
         outgoing: outgoing(config),
     })
+}
+
+/// What decisions depend on; the base of links only where one is set.
+fn decisions(config: &Config) -> Settings {
+    let change = |event: &IssueEvent| match event {
+        IssueEvent::Opened => ChangeKind::Opened,
+        IssueEvent::Updated => ChangeKind::Updated,
+        IssueEvent::Reopened => ChangeKind::Reopened,
+        IssueEvent::Resolved => ChangeKind::Resolved,
+    };
+    Settings {
+        tasks: TaskNames {
+            open: config.tasks.open_issue.clone(),
+            update: config.tasks.update_issue.clone(),
+            close: config.tasks.close_issue.clone(),
+            check: config.tasks.check_issues.clone(),
+        },
+        issue_events: config.issue_events.iter().map(change).collect(),
+        keep_events: config.retention.events.get(),
+        public_url: String::new(),
+    }
+}
+
+/// How long things are kept.
+fn kept(config: &Config) -> store::Options {
+    store::Options {
+        retention: store::Retention {
+            events: Some(config.retention.events.get()),
+            resolved_issues: Some(config.retention.resolved_issues.get()),
+        },
+        ..store::Options::default()
+    }
+}
+
+/// How a replay folds: as the service that is set up like this does, so links begin as its links do. `aged`: what is older than
+/// events are kept is stale.
+pub(super) fn replaying(config: &Config, filter: replay::Filter, aged: bool) -> replay::Setup {
+    let (host, port) = config.query.listen.host_and_port();
+    let base = config.query.public_url.clone().unwrap_or_else(|| format!("http://{host}:{port}"));
+    let mut settings = decisions(config);
+    base.trim_end_matches('/').clone_into(&mut settings.public_url);
+    if !aged {
+        settings.keep_events = std::time::Duration::MAX;
+    }
+    replay::Setup { settings, event_size: config.limits.event_size.bytes() as usize, store: kept(config), filter }
+}
+
+/// The stream that the service reads or would read, to read it as well.
+pub(super) async fn stream(config: &Config, rules: &RuleSet) -> anyhow::Result<replay::Place> {
+    let bus = bus::connect(&settings(&config.nats), "shipwatch-cli", Patience::FailFast).await.map_err(usage)?;
+    let name = match &config.nats.stream {
+        Some(name) => name.clone(),
+        None => {
+            let wish = bus::StreamWish { subjects: rules.subjects().to_vec(), ..bus::StreamWish::default() };
+            bus::find(&bus, &wish).await.map_err(usage)?.0.name
+        }
+    };
+    Ok(replay::Place::Stream(Box::new(bus), name))
 }
 
 /// How long tasks may take.
@@ -275,7 +310,7 @@ fn deadlines(config: &config::Deadlines) -> Spans {
 }
 
 /// The rules of this start: a service does not begin with broken ones.
-fn rules(shipyard_dir: &Path, secrets: Option<&Secrets>) -> anyhow::Result<RuleSet> {
+pub(super) fn rules(shipyard_dir: &Path, secrets: Option<&Secrets>) -> anyhow::Result<RuleSet> {
     // The default folder need not be there; one that somebody named has to.
     if shipyard_dir != Path::new(config::SHIPYARD_DIR) && !shipyard_dir.is_dir() {
         return Err(Usage(format!("shipyardDir: folder {} does not exist", shipyard_dir.display())).into());

@@ -8,11 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{self, Inbox, Message};
 use crate::domain::decide::{Incoming, Known, Memory};
-use crate::domain::event::Form;
-use crate::domain::ids::Position;
+use crate::domain::event::Event;
 use crate::domain::loaded;
-use crate::domain::row::Head;
-use crate::domain::rules::Verdict;
 use crate::domain::stream::Reached;
 use crate::effects::feedback;
 use crate::metrics;
@@ -148,29 +145,12 @@ impl Reader {
 
     /// Decodes and judges a message, and says how many of its events nobody names.
     pub(super) fn read(&self, message: &Message, base: u64, mut each: impl FnMut(Incoming)) -> u64 {
+        let readings = reading::read(message, &self.rules, self.event_size);
+        let tell = feedback::wanted(message);
         let named = self.rules.names(&message.subject);
-        let mut passed_over = 0;
-        for reading in reading::read(message, &self.rules, self.event_size) {
-            // Where subject and type differ the type counts, so a type that somebody names is not passed over.
-            if !named && !reading.event.as_ref().is_ok_and(|e| self.rules.names(&e.ty)) {
-                passed_over += 1;
-                continue;
-            }
-            let verdict = reading.event.as_ref().map_or(Verdict::NoRule, |e| self.rules.evaluate(e));
-            each(Incoming {
-                position: Position::new(base + message.sequence, reading.element),
-                stream_time: message.stream_time,
-                subject: message.subject.clone(),
-                form: if reading.event.is_ok() { reading.form } else { Form::Unreadable },
-                event: reading.event.map(|event| {
-                    let head = Head::of(&event);
-                    (event, head)
-                }),
-                verdict,
-                payload: reading.payload,
-                tell: feedback::wanted(message),
-            });
-        }
-        passed_over
+        let judge = |event: &Event| self.rules.evaluate(event);
+        reading::judged(message, readings, base, named, &self.rules, judge, |incoming| {
+            each(Incoming { tell: tell.clone(), ..incoming });
+        })
     }
 }

@@ -13,10 +13,10 @@ use super::filter::{FILTERS, PAGE, cursor, filter, page};
 use super::list::{List, body_of, bytes, json};
 use super::params::Params;
 use super::past::{self, Issue, Issues};
-use super::views::view;
 use super::{Id, Problem, State};
 use crate::domain::ids::KeyId;
 use crate::domain::issue::{IssueType, KeyState, Severity, State as IssueState, View};
+use crate::store::catalog::view::view;
 
 /// Issues, by any combination of filters. Values may repeat or be lists with commas; values of one filter are
 /// alternatives, filters must all fit.

@@ -14,7 +14,6 @@ mod past;
 mod scopes;
 mod sequences;
 mod status;
-mod views;
 mod watch;
 
 use std::sync::Arc;

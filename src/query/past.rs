@@ -16,13 +16,13 @@ use super::filter::cursor;
 use super::issues::find_in;
 use super::list::List;
 use super::params::Params;
-use super::views::view_then;
 use super::{Problem, State};
 use crate::domain::ids::{KeyId, Position};
 use crate::domain::issue::{Key, View};
 use crate::domain::row::{Entry, Mark};
 use crate::domain::time::Time;
 use crate::store::catalog::select::{Filter, Page};
+use crate::store::catalog::view::view_then;
 use crate::store::catalog::{Catalog, Past};
 use crate::store::{Kept, Reader};
 

@@ -103,21 +103,24 @@ impl RuleBook {
         match loaded::compile(&parts) {
             Ok(set) => {
                 tracing::info!(rules = set.short_hash(), before = &**self.current.short(), %position, "the rules have changed");
-                let texts = RuleTexts::of(&set, position);
-                self.told.send_replace(InForce { set: set.clone(), since: position });
-                let before = std::mem::replace(&mut self.current, RulesInForce::new(set));
-                let old = RuleTexts::of(before.set(), position);
-                self.earlier.insert(
-                    before.short().clone(),
-                    Earlier { files: old.files, set: Some(before.set().clone()).into() },
-                );
-                Ok(Some(texts))
+                Ok(Some(self.switch(set, position)))
             }
             Err(problems) => {
                 refused(&part.hash, position, &problems);
                 Ok(None)
             }
         }
+    }
+
+    /// Takes up a set that holds behind this position. Gives what to store.
+    pub fn switch(&mut self, set: RuleSet, position: Position) -> RuleTexts {
+        let texts = RuleTexts::of(&set, position);
+        self.told.send_replace(InForce { set: set.clone(), since: position });
+        let before = std::mem::replace(&mut self.current, RulesInForce::new(set));
+        let old = RuleTexts::of(before.set(), position);
+        self.earlier
+            .insert(before.short().clone(), Earlier { files: old.files, set: Some(before.set().clone()).into() });
+        texts
     }
 }
 

@@ -91,7 +91,10 @@ async fn make_first(bus: &Bus, stream: &str, given: &RuleSet, published: &mut bo
 }
 
 /// The first set in a stream that this version can use.
-async fn first(bus: &Bus, stream: &str) -> Result<Option<RuleSet>, Error> {
+///
+/// # Errors
+/// The stream cannot be asked.
+pub async fn first(bus: &Bus, stream: &str) -> Result<Option<RuleSet>, Error> {
     first_of_which(bus, stream, |hash, whole, sequence| {
         loaded::compile(whole).map_err(|problems| refused(hash, Position::new(sequence, 0), &problems)).ok()
     })

@@ -6,9 +6,12 @@ use serde_json::Value;
 use super::RulesInForce;
 use crate::bus::binding::{self, Mode, Reading};
 use crate::bus::{Headers, Message};
+use crate::domain::decide::Incoming;
 use crate::domain::event::{Event, Form, Invalid};
+use crate::domain::ids::Position;
 use crate::domain::loaded;
-use crate::domain::rules::RuleSet;
+use crate::domain::row::Head;
+use crate::domain::rules::{RuleSet, Verdict};
 use crate::domain::time::Time;
 
 /// Cuts messages behind each that may bring other rules: what follows is read by those. One part at least.
@@ -50,6 +53,42 @@ pub fn again(subject: &str, payload: &Bytes, rules: &RulesInForce) -> Result<(Fo
         (Some(Reading { form, event, payload, .. }), true) => Ok((form, event?, payload)),
         _ => Err(Invalid::Other("it is a batch of several events; publish them again".into())),
     }
+}
+
+/// Has the events of a message judged and hands them on to a fold whose positions count from `base`; says how many of them
+/// nobody names. `named`: somebody names its subject.
+pub fn judged(
+    message: &Message,
+    readings: Vec<Reading>,
+    base: u64,
+    named: bool,
+    rules: &RulesInForce,
+    mut judge: impl FnMut(&Event) -> Verdict,
+    mut each: impl FnMut(Incoming),
+) -> u64 {
+    let mut passed_over = 0;
+    for reading in readings {
+        // Where subject and type differ the type counts, so a type that somebody names is not passed over.
+        if !named && !reading.event.as_ref().is_ok_and(|e| rules.names(&e.ty)) {
+            passed_over += 1;
+            continue;
+        }
+        let verdict = reading.event.as_ref().map_or(Verdict::NoRule, &mut judge);
+        each(Incoming {
+            position: Position::new(base + message.sequence, reading.element),
+            stream_time: message.stream_time,
+            subject: message.subject.clone(),
+            form: if reading.event.is_ok() { reading.form } else { Form::Unreadable },
+            event: reading.event.map(|event| {
+                let head = Head::of(&event);
+                (event, head)
+            }),
+            verdict,
+            payload: reading.payload,
+            tell: None,
+        });
+    }
+    passed_over
 }
 
 /// What a body stands for that is no event; none where nobody knows what it is.

@@ -13,6 +13,7 @@ mod parked;
 mod readme;
 mod recipes;
 mod refusals;
+mod replay;
 mod replies;
 mod restarts;
 mod rules;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{World, exit_of, repo};
+use crate::support::{World, eventually, exit_of, repo};
 
 /// The code blocks of a section, in their order: language and text.
 fn blocks(section: &str) -> Vec<(&str, &str)> {
@@ -24,18 +24,69 @@ fn is_as_printed(text: &str, printed: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// Types a block of a section in the folder of a world; what a terminal shows then.
+async fn typed(world: &World, script: &str) -> String {
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_shipwatch")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    // One stream, as a terminal has.
+    shell.args(["-ec", &format!("exec 2>&1\n{script}")]).current_dir(world.folder("")).env("PATH", &path);
+    shell.env_remove("SHIPWATCH_SHIPYARD_DIR").env("NO_PROXY", "127.0.0.1");
+    shell.env("SHIPWATCH_NATS_URL", world.nats.url());
+    shell.env("SHIPWATCH_SERVER", format!("http://{}", world.service().addr()));
+    let (status, answer, _) = exit_of(shell).await;
+    assert!(status.success(), "{script}\n{answer}");
+    answer
+}
+
+/// A section of the page.
+fn section(readme: &str, head: &str) -> String {
+    let (_, section) = readme.split_once(&format!("## {head}\n")).unwrap();
+    section.split_once("\n## ").unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn the_walk_from_a_wrong_issue_to_a_changed_rule_goes_as_the_readme_has_it() {
+    let world = World::start().await;
+    let section = section(&std::fs::read_to_string(repo("README.md")).unwrap(), "Debug by replay");
+    let mut out = String::new();
+    let (mut commands, mut compared, mut changed) = (0, 0, 0);
+    for (language, text) in blocks(&section) {
+        if language == "text" {
+            assert!(is_as_printed(&out, text), "printed is\n{text}\nand what came is\n{out}");
+            compared += 1;
+            continue;
+        }
+        out = typed(&world, text).await;
+        commands += text.lines().filter(|line| line.starts_with("shipwatch ") || line.starts_with("cp ")).count();
+        // What a person does not see, because it is there before the next line is typed.
+        if text.contains("shipyard/rules/nightly.yaml <<") || text.starts_with("cp changed/") {
+            changed += 1;
+            eventually("the rules have changed", async || {
+                (world.service().log().matches("the rules have changed").count() == changed).then_some(())
+            })
+            .await;
+        }
+        if text.contains("events publish") {
+            world.service().folded("n-17").await;
+        }
+    }
+    assert_eq!((commands, compared, changed), (9, 2, 2), "everything on the page was done");
+    // From here on a run that timed out is nobody's issue.
+    out = typed(&world, "sed 's/n-17/n-18/; s/soak/load/' event.json | shipwatch events publish").await;
+    assert!(out.contains("n-18"), "{out}");
+    assert_eq!(world.service().folded("n-18").await["outcome"], "neutral");
+}
+
 #[tokio::test]
 async fn a_source_of_ones_own_takes_the_commands_of_the_readme_and_nothing_else() {
     let world = World::with_config("gateway: {listen: '127.0.0.1:0'}\n").await;
     let gateway = world.service().gateway().await;
     let readme = std::fs::read_to_string(repo("README.md")).unwrap();
-    let (_, section) = readme.split_once("## Your own source in five minutes").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let blocks = blocks(section);
+    let section = section(&readme, "Your own source in five minutes");
+    let blocks = blocks(&section);
     assert!(blocks[0].1.contains("shipwatch serve --gateway-listen 127.0.0.1:8081"), "which is what this world is");
 
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_shipwatch")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     let mut out = String::new();
     let mut compared = 0;
     for (language, text) in &blocks[1..] {
@@ -48,13 +99,7 @@ async fn a_source_of_ones_own_takes_the_commands_of_the_readme_and_nothing_else(
             continue;
         }
         let script = text.replace("127.0.0.1:8081", gateway.addr()).replace("127.0.0.1:8080", world.service().addr());
-        let mut shell = Command::new("sh");
-        // One stream, as a terminal has.
-        shell.args(["-ec", &format!("exec 2>&1\n{script}")]).current_dir(world.folder("")).env("PATH", &path);
-        shell.env_remove("SHIPWATCH_SHIPYARD_DIR").env("NO_PROXY", "127.0.0.1");
-        let (status, answer, _) = exit_of(shell).await;
-        assert!(status.success(), "{script}\n{answer}");
-        out = answer;
+        out = typed(&world, &script).await;
     }
     assert_eq!(compared, 4, "every answer on the page was compared");
 }

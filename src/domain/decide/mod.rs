@@ -58,13 +58,13 @@ pub(crate) use sli::TASK as SLI_TASK;
 pub use tasks::TaskNames;
 
 /// Extension of events that are sent again for other consumers: recorded, and the cause of nothing.
-pub(crate) const REPLAY: &str = "shipwatchreplay";
+pub const REPLAY: &str = "shipwatchreplay";
 
 /// Most events of one run that are looked at: far more than executors of a task, and few enough to be compared with each other.
 const RUN: usize = 64;
 
 /// Why such an event decides nothing.
-pub(crate) const REPLAYED: &str = "marked as a replay, which causes nothing";
+pub const REPLAYED: &str = "marked as a replay, which causes nothing";
 
 /// Says what an event means. The rules in force, and those that were in force earlier.
 pub trait Judge {

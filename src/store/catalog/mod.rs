@@ -12,6 +12,7 @@ mod records;
 pub mod select;
 mod texts;
 mod values;
+pub mod view;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

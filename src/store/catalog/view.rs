@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::{Catalog, Past, Relations};
 use crate::domain::ids;
 use crate::domain::issue::{KeyState, Related, View};
-use crate::store::catalog::{Catalog, Past, Relations};
 
 /// The view of an issue with its relations; none where the key has no issue.
 pub fn view(catalog: &Catalog, state: &KeyState) -> Option<View> {
