@@ -4,12 +4,14 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Prints the path of a nats-server, installing one where there is none.
 BROKER := NATS_SERVER="$$(deploy/nats-server.sh)" && export NATS_SERVER
+# The debug binary, for what drives it from outside.
+BINARY := SHIPWATCH_BIN="$$(cd $(TARGET)/debug && pwd)/shipwatch" && export SHIPWATCH_BIN
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz bench lint fmt
+.PHONY: help demo test screenshots fuzz bench lint fmt
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Play an afternoon of deliveries and watch issues open and close (ONESHOT=1 ends by itself)
 	@$(BROKER) && cargo build --release --locked --bin shipwatch \
@@ -20,7 +22,11 @@ test: lint ## Formatting, lints, documentation and all tests
 		&& cargo test --locked --doc --quiet \
 		&& if cargo nextest --version >/dev/null 2>&1; \
 			then cargo nextest run --locked --no-fail-fast $(TEST_ARGS); \
-			else cargo test --locked --no-fail-fast --lib --bins --tests $(TEST_ARGS); fi
+			else cargo test --locked --no-fail-fast --lib --bins --tests $(TEST_ARGS); fi \
+		&& cargo build --locked --bin shipwatch --quiet && $(BINARY) && tests/page/run.sh test
+
+screenshots: ## Pictures of the page with few and many issues, wide and narrow, light and dark, in tests/shots
+	@$(BROKER) && cargo build --locked --bin shipwatch && $(BINARY) && PAGE_TESTS=required tests/page/run.sh shots
 
 fuzz: ## Feed rule files, webhook files and events whatever breaks their readers, a minute each (FUZZ_SECONDS=60)
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60)

@@ -16,7 +16,7 @@ use super::past::{self, Issue, Issues};
 use super::{Id, Problem, State};
 use crate::domain::ids::KeyId;
 use crate::domain::issue::{IssueType, KeyState, Severity, State as IssueState, View};
-use crate::store::catalog::view::view;
+use crate::store::catalog::view::{alone, view};
 
 /// Issues, by any combination of filters. Values may repeat or be lists with commas; values of one filter are
 /// alternatives, filters must all fit.
@@ -34,13 +34,14 @@ use crate::store::catalog::view::view;
         ("sort" = Option<String>, Query, description = "detectedAt updatedAt lastSeenAt number severity, - for the greatest first; -detectedAt where not given"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000), ("offset" = Option<u32>, Query),
         ("cursor" = Option<String>, Query),
-        ("at" = Option<String>, Query, description = "RFC 3339 or Unix seconds: the issues as they were when the stream had taken all up to this moment; filters, order and pages are those of then")
+        ("at" = Option<String>, Query, description = "RFC 3339 or Unix seconds: the issues as they were when the stream had taken all up to this moment; filters, order and pages are those of then"),
+        ("related" = Option<bool>, Query, description = "false leaves the relations of each issue out: a long list is far smaller")
     ),
     responses((status = 200, body = Issues, description = "`asOf` only with `at`"), (status = 400, body = Problem),
         (status = 410, body = Problem, description = "`at` is before what is kept")))]
 pub async fn list(From(state): From<State>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
-    let params = Params::read(Some(&query), &[FILTERS, PAGE, &["at"]].concat())?;
+    let params = Params::read(Some(&query), &[FILTERS, PAGE, &["at", "related"]].concat())?;
     if let Some(at) = params.time("at")? {
         let (filter, page) = (filter(&params)?, page(&params)?);
         return Ok(json(&past::list(state, at, filter, page).await?));
@@ -50,10 +51,12 @@ pub async fn list(From(state): From<State>, RawQuery(query): RawQuery) -> Result
         return Ok(body_of(body));
     }
     let (filter, page) = (filter(&params)?, page(&params)?);
+    let related = params.flag("related", true)?;
     let (list, version) = {
         let catalog = state.reader.catalog();
         let selection = catalog.select(&filter, &page);
-        let data = selection.issues.iter().filter_map(|state| view(&catalog, state)).collect();
+        let view = |state: &Arc<KeyState>| if related { view(&catalog, state) } else { alone(state) };
+        let data = selection.issues.iter().filter_map(view).collect();
         let next_cursor = selection.next.map(|key| cursor(page.order, key));
         let list = List::<View> { data, total: selection.total, limit: page.limit, offset: page.offset, next_cursor };
         (list, catalog.version())

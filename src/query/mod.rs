@@ -1,4 +1,4 @@
-//! The query endpoint: read-only HTTP over the store (contract section 6). Holds no writer.
+//! The query endpoint: read-only HTTP over the store (contract section 6), and the page for people. Holds no writer.
 
 mod deliveries;
 mod error;
@@ -8,12 +8,15 @@ mod filter;
 mod history;
 mod issues;
 mod list;
+mod page;
 mod pages;
 mod params;
 mod past;
+mod runs;
 mod scopes;
 mod sequences;
 mod status;
+mod trend;
 mod watch;
 
 use std::sync::Arc;
@@ -134,6 +137,7 @@ pub struct State {
     pasts: Arc<past::Pasts>,
     sets: Arc<explain::Sets>,
     sequences: Arc<sequences::Recent>,
+    counted: Arc<trend::Counted>,
     reads: Arc<Semaphore>,
     feed: Arc<watch::Feed>,
     ending: CancellationToken,
@@ -157,6 +161,7 @@ impl State {
             pasts: Arc::default(),
             sets: Arc::default(),
             sequences: Arc::default(),
+            counted: Arc::default(),
             reads: Arc::new(Semaphore::new(READS)),
             feed: Arc::default(),
             ending: CancellationToken::new(),
@@ -192,6 +197,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(issues::list))
         .routes(routes!(issues::summary))
         .routes(routes!(watch::watch))
+        .routes(routes!(runs::runs))
+        .routes(routes!(trend::trend))
         .routes(routes!(issues::one))
         .routes(routes!(history::history))
         .routes(routes!(scopes::scopes))
@@ -226,7 +233,8 @@ fn router(state: State) -> Router {
                 async move { ([(header::CONTENT_TYPE, "application/json")], (*document).clone()) }
             }),
         )
-        .fallback(|| async { Problem::not_found("no such page", "see /openapi.json for what there is") })
+        .merge(page::routes())
+        .fallback(page::lost)
         .method_not_allowed_fallback(error::not_allowed)
         .layer(middleware::from_fn(headers))
         .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
@@ -242,7 +250,7 @@ async fn headers(request: Request<Body>, next: Next) -> Response {
     let mut response = answer.unwrap_or_else(|_| Problem::late().into_response());
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     response
 }

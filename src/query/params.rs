@@ -91,9 +91,20 @@ impl Params {
 
     /// How many, 1 to 1000, 50 where it is not given.
     pub fn limit(&self, names: &[&str]) -> Result<usize, Problem> {
-        let Some((name, value)) = self.one(names) else { return Ok(50) };
-        let read = value.parse().ok().filter(|n| (1..=1000).contains(n));
-        read.ok_or_else(|| Problem::parameter(name, format!("{value:?} is not a number from 1 to 1000")))
+        self.number(names, 50, 1000)
+    }
+
+    /// A number from 1 to `most`.
+    pub fn number(&self, names: &[&str], default: usize, most: usize) -> Result<usize, Problem> {
+        let Some((name, value)) = self.one(names) else { return Ok(default) };
+        let read = value.parse().ok().filter(|n| (1..=most).contains(n));
+        read.ok_or_else(|| Problem::parameter(name, format!("{value:?} is not a number from 1 to {most}")))
+    }
+
+    /// Yes or no.
+    pub fn flag(&self, name: &str, default: bool) -> Result<bool, Problem> {
+        let Some((name, value)) = self.one(&[name]) else { return Ok(default) };
+        value.parse().map_err(|_| Problem::parameter(name, format!("{value:?} is neither true nor false")))
     }
 
     /// Where a page of a list begins that is counted off: `cursor` is the offset of the next page.

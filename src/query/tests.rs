@@ -16,6 +16,7 @@ use crate::domain::rules::Verdict;
 use crate::domain::stream::{Reached, StreamIdentity};
 use crate::store::{Direction, Options, Store};
 
+mod page;
 mod past;
 mod sequences;
 mod watch;
@@ -221,6 +222,11 @@ async fn bad_requests_are_told_what_is_wrong() {
         ("/api/v1/issues?limit=ten".to_owned(), 400, "limit"),
         ("/api/v1/issues?offset=-1".to_owned(), 400, "offset"),
         ("/api/v1/issues?cursor=x".to_owned(), 400, "cursor"),
+        ("/api/v1/issues?related=maybe".to_owned(), 400, "related"),
+        ("/api/v1/issues/runs".to_owned(), 400, "1 to 100"),
+        ("/api/v1/issues/runs?id=1".to_owned(), 400, "not the id of an issue"),
+        (format!("/api/v1/issues/runs?id={id}&limit=51"), 400, "from 1 to 50"),
+        ("/api/v1/issues/trend?days=91".to_owned(), 400, "from 1 to 90"),
         ("/api/v1/issues?cursor=%F0%9F%92%A9".to_owned(), 400, "cursor"),
         ("/api/v1/issues?severity=medium".to_owned(), 400, "info, minor, major, critical"),
         ("/api/v1/issues?state=OPEN".to_owned(), 400, "ACTIVE, RESOLVED"),
@@ -251,7 +257,7 @@ async fn bad_requests_are_told_what_is_wrong() {
         ("/api/v1/parked/1".to_owned(), 404, "nothing is parked"),
         ("/api/v1/parked/x".to_owned(), 404, "nothing is parked"),
         ("/api/v2/issues".to_owned(), 404, "no such page"),
-        ("//".to_owned(), 404, "no such page"),
+        ("//x".to_owned(), 404, "no such page"),
     ] {
         let answer = endpoint.ask("GET", &path).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text());
@@ -477,6 +483,8 @@ async fn the_openapi_document_has_every_page() {
         "/api/v1/issues/{id}/history",
         "/api/v1/issues/summary",
         "/api/v1/issues/watch",
+        "/api/v1/issues/runs",
+        "/api/v1/issues/trend",
         "/api/v1/scopes",
         "/api/v1/events",
         "/api/v1/events/{id}",

@@ -16,8 +16,13 @@ pub fn view_then(past: &Past, now: &Catalog, state: &KeyState) -> Option<View> {
     view_with(state, || past.related(now, state))
 }
 
+/// The view of an issue without its relations; none where the key has no issue.
+pub fn alone(state: &KeyState) -> Option<View> {
+    Some(state.marks.issue.as_ref()?.view(&state.key))
+}
+
 fn view_with(state: &KeyState, relations: impl FnOnce() -> Relations) -> Option<View> {
-    let mut view = state.marks.issue.as_ref()?.view(&state.key);
+    let mut view = alone(state)?;
     let relations = relations();
     view.related_from = relations.newer.iter().filter_map(|far| related(&view, far, true)).collect();
     view.related_to = relations.older.iter().filter_map(|far| related(&view, far, false)).collect();
