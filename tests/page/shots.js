@@ -7,6 +7,8 @@ import { World, browser } from "./world.js";
 
 const folder = fileURLToPath(new URL("../shots/", import.meta.url));
 const sizes = { wide: { width: 1280, height: 900 }, narrow: { width: 320, height: 700 } };
+// Lists draw what is in sight only, so they are shown as a reader sees them.
+const lists = ["list", "all", "filtered"];
 const wanted = process.argv[2] ? process.argv[2].split(",").map(Number) : [0, 1, 50, 5000];
 
 await mkdir(folder, { recursive: true });
@@ -52,7 +54,7 @@ async function shoot(world, n) {
         await page.waitForSelector("main:not([aria-busy]) h1");
         await page.waitForLoadState("networkidle", { timeout: 2000 }).catch(() => {});
         await page.waitForTimeout(150);
-        await page.screenshot({ path: `${folder}${n}-${name}-${width}-${colorScheme}.png`, fullPage: n <= 50 && name !== "list" });
+        await page.screenshot({ path: `${folder}${n}-${name}-${width}-${colorScheme}.png`, fullPage: !lists.includes(name) });
       }
       await page.close();
     }

@@ -24,7 +24,7 @@ before(async () => {
   page = await chrome.newPage({ viewport: { width: 1200, height: 800 } });
   page.setDefaultTimeout(15_000);
   page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("console", (message) => /Content Security Policy|TrustedHTML/.test(message.text()) && complaints.push(message.text()));
+  page.on("console", (message) => /Content Security Policy|TrustedHTML|attribute/.test(message.text()) && complaints.push(message.text()));
 });
 
 after(async () => {

@@ -27,6 +27,8 @@ export async function show(place) {
     h("details", {}, h("summary", {}, "The same as a table"), h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, table(trend.data))),
     trend.since && h("p", { class: "hint" }, `Counted from ${moment(trend.since)} on.`)));
   const eye = new ResizeObserver(([{ contentRect: { width } }]) => {
+    // Another view has taken its place.
+    if (!width) return;
     flow.replaceChildren(flows(trend.data, width));
     if (resolved) took.replaceChildren(times(trend.data, width));
   });
