@@ -128,6 +128,10 @@ impl Reader {
             Excluded(p) => number(*p).checked_sub(1),
             Unbounded => Some(u64::MAX),
         };
+        // Lines of a commit are in the engine a moment before they count. Whoever passed one by then and met the one behind it
+        // would never see it, so what comes while the journal is read is not among its lines.
+        let last = self.shared.state.read().fold.last.map(number);
+        let to = to.zip(last).map(|(to, last)| to.min(last));
         Journal {
             shared: self.shared.clone(),
             span: from.zip(to).filter(|(from, to)| from <= to),
@@ -294,7 +298,8 @@ impl Lookup for Reader {
     }
 }
 
-/// Lines of the journal, in order; ends with the first error. Lines that come or go meanwhile may or may not be among them.
+/// Lines of the journal, in order; ends with the first error. Lines that come meanwhile are not among them; those that retention
+/// takes meanwhile may or may not be.
 pub struct Journal {
     shared: Arc<Shared>,
     /// What is still to be read, both ends included.
