@@ -88,7 +88,7 @@ pub struct Outgoing {
 /// Messages waiting for the publisher, in groups.
 const DUE: usize = 64;
 
-/// An empty store meets the whole history of a stream. Whoever is to be called about it has been told by other means, or waits no
+/// A store that has sent nothing yet meets the whole history of a stream. Whoever is to be called about it has been told by other means, or waits no
 /// more; only what came lately may be waiting for a service that has lost its store.
 const HISTORY: Duration = Duration::from_secs(60 * 60);
 
@@ -287,7 +287,8 @@ async fn work(
             );
         }
     }
-    let history = reached.is_none().then(|| Time::from(chrono::Utc::now()).minus(HISTORY));
+    let never_live = store.progress().published.is_none();
+    let history = never_live.then(|| Time::from(chrono::Utc::now()).minus(HISTORY));
     let from = begin(reached, &attached);
     for gap in &attached.missed {
         missed(*gap);

@@ -62,7 +62,7 @@ pub struct Pipeline {
     /// Sequence of the last message that an earlier life may have sent, as the stream was when the service started. Messages
     /// are sent only behind it. Set to 0 where that message will never come.
     pub end_at_start: Arc<AtomicU64>,
-    /// Where the store was empty: what the stream took before is history, about which nobody is called.
+    /// Where the store has sent nothing yet: what the stream took before is history, about which nobody is called.
     pub history: Option<Time>,
 }
 

@@ -136,7 +136,10 @@ impl Fold {
         }
         let Some(reached) = reached else { return Ok(()) };
         let (sequence, last) = (reached.sequence, reached.position(reached.sequence, u16::MAX));
-        staged.set_published(self.outbox.cursor());
+        // Until the fold is live nothing was sent; that the store says nothing of it tells a first fold that was interrupted.
+        if self.live {
+            staged.set_published(self.outbox.cursor());
+        }
         crash::point("before-commit");
         let started = Instant::now();
         self.store
@@ -278,6 +281,9 @@ impl Fold {
 
     /// Stores how far the outbox is, when nothing else is to be stored.
     fn store_cursor(&mut self) -> anyhow::Result<()> {
+        if !self.live {
+            return Ok(());
+        }
         self.store.flush_published(self.outbox.cursor()).context("the store could not be written")
     }
 }

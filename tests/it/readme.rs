@@ -112,3 +112,20 @@ fn the_webhook_file_of_the_readme_is_one() {
     let webhooks = shipwatch::domain::webhooks::Webhooks::compile("README.md", file).unwrap();
     assert_eq!(webhooks.all().len(), 2);
 }
+
+#[tokio::test]
+async fn the_shipyard_of_the_readme_is_linted_and_run_as_typed() {
+    let world = World::start().await;
+    let readme = std::fs::read_to_string(repo("README.md")).unwrap();
+    let (_, section) = readme.split_once("## Check and run a shipyard").unwrap();
+    let (_, script) = blocks(section)[0];
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_shipwatch")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", script]).current_dir(repo("")).env("PATH", &path).env("SHIPWATCH_NATS_URL", world.nats.url());
+    let (status, out, error) = exit_of(shell).await;
+    assert!(status.success(), "{out}\n{error}");
+    let ends =
+        out.lines().filter(|line| line.contains("sequence-finished") && line.contains("\"result\":\"pass\"")).count();
+    assert_eq!(ends, 2, "both stages: {out}");
+}
