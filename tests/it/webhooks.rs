@@ -621,21 +621,31 @@ async fn answers_of_every_shape_and_size_let_the_sequence_go_on() {
 }
 
 #[tokio::test]
-async fn a_trigger_that_is_parked_calls_once_however_often_it_comes() {
+async fn a_trigger_that_is_parked_is_answered_errored_and_calls_nobody_however_often_it_comes() {
     let hooked = Hooked::start(
         "
     - type: sh.keptn.event.call.triggered
       sendFinished: true
       requests: [{method: POST, url: PEER/x, payload: '{}'}]
+    - type: sh.keptn.event.call.triggered
+      sendStarted: false
+      requests: [{method: POST, url: PEER/silent, payload: '{}'}]
 ",
     )
     .await;
-    for _ in 0..3 {
-        hooked.world.fold_again(task_triggered("call").id("t1").data("service", json!(5))).await;
+    let odd = task_triggered("call").id("t1").data("service", json!(5));
+    let broken = task_triggered("call").id("t2").attribute("specversion", "7");
+    for (id, event) in [("t1", odd), ("t2", broken)] {
+        for _ in 0..3 {
+            hooked.world.fold_again(event.clone()).await;
+        }
+        let replies = hooked.replies(id).await;
+        assert_eq!(kinds(&replies), ["started", "finished"], "{id}");
+        let data = &replies[1]["data"];
+        assert_eq!((&data["status"], &data["result"]), (&json!("errored"), &json!("fail")), "{id}");
+        assert!(data["message"].as_str().unwrap().contains("parked"), "{data:#}");
     }
-    hooked.world.rest().await;
-    assert_eq!(hooked.peer.seen("/x").len(), 1);
-    assert_eq!(kinds(&hooked.replies("t1").await), ["started", "finished"]);
+    assert!(hooked.peer.seen("/").is_empty());
 }
 
 #[tokio::test]

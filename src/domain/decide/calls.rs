@@ -30,13 +30,23 @@ pub(super) fn calls<J: Judge>(judge: &J, decision: &Decision, event: &Event, mes
         return calls;
     }
     let triggered = webhooks::is_answered(event);
+    let parked = decision.fate == Fate::Parked;
     for (subscription, replies) in judge.called(event) {
         // Only a trigger is answered: an answer to anything else would be one too many for somebody.
         let replies = if triggered { replies } else { Replies::None };
+        // Nobody is told what could not be handled, but a sequence that waits is answered: errored, without the call.
+        if parked && replies == Replies::None {
+            continue;
+        }
         calls.push(Call { subscription: subscription.into(), about: None, replies });
     }
     calls.extend(calls_about(judge, messages));
     calls
+}
+
+/// Whether any webhook answers this trigger.
+pub(super) fn is_answered<J: Judge>(judge: &J, event: &Event) -> bool {
+    judge.calls_any() && judge.called(event).iter().any(|(_, replies)| *replies != Replies::None)
 }
 
 /// Calls about messages of our own, which ask for nothing.

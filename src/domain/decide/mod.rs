@@ -237,10 +237,13 @@ impl<L: Lookup, J: Judge> Case<'_, L, J> {
         let Some(Type::Task { task, phase: Phase::Triggered }) = Type::parse(&event.ty) else {
             return Ok((None, effect));
         };
-        if !self.is_ours(&event, task) || self.seen_before(&Head::of(&event).origin)? {
+        let ours = self.is_ours(&event, task);
+        if !(ours || calls::is_answered(self.judge, &event)) || self.seen_before(&Head::of(&event).origin)? {
             return Ok((None, effect));
         }
-        effect.answer = Some(tasks::refuse(task, &format!("the event cannot be read: {reason}")));
+        if ours {
+            effect.answer = Some(tasks::refuse(task, &format!("the event cannot be read: {reason}")));
+        }
         Ok((Some(event), effect))
     }
 

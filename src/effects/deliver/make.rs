@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::bus::{Error, Publisher};
 use crate::domain::call::{self, Attempt, Call, Delivery, Replies};
 use crate::domain::decide::Settings;
-use crate::domain::decision::Status;
+use crate::domain::decision::{Fate, Status};
 use crate::domain::event::Event;
 use crate::domain::ids;
 use crate::domain::issue::Origin;
@@ -133,6 +133,9 @@ impl Caller {
         let webhook = webhook.and_then(|(webhooks, about)| webhooks.of_subscription(&call.subscription, about));
         let mut hidden = Vec::new();
         let requests = match (&about, webhook) {
+            _ if recorded.decision.fate == Fate::Parked => {
+                Err(format!("the trigger is parked: {}", recorded.decision.why))
+            }
             (Some(about), Some(webhook)) => self.render(webhook, about, call, &mut hidden),
             (None, _) => Err("the event that it is about is not published any more (issueEvents)".into()),
             (_, None) => Err("the webhook file that named this webhook is not kept any more".into()),
