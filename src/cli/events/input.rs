@@ -57,13 +57,13 @@ fn pieces(text: &str) -> Vec<(usize, Result<&str, String>)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if is_array(text.as_bytes()) {
         return match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(items) => items.into_iter().map(|raw| (line_of(text, raw.get()), Ok(raw.get()))).collect(),
+            Ok(items) => with_lines(text, items),
             Err(e) => vec![(e.line(), Err(e.to_string()))],
         };
     }
     let whole: Result<Vec<&RawValue>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
     match whole {
-        Ok(items) => items.into_iter().map(|raw| (line_of(text, raw.get()), Ok(raw.get()))).collect(),
+        Ok(items) => with_lines(text, items),
         Err(e) if one_a_line(text) => {
             drop(e);
             let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -85,10 +85,17 @@ fn one_a_line(text: &str) -> bool {
     lines.any(|line| line.starts_with('{') && is_valid_json(line.as_bytes())) && text.trim().lines().count() > 1
 }
 
-/// The line that a part of `text` begins in.
-fn line_of(text: &str, part: &str) -> usize {
-    let offset = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-    1 + text.as_bytes().iter().take(offset).filter(|b| **b == b'\n').count()
+/// Parts of `text`, in their order, each with the line that it begins in.
+fn with_lines<'t>(text: &'t str, parts: Vec<&'t RawValue>) -> Vec<(usize, Result<&'t str, String>)> {
+    let (mut line, mut counted) = (1, 0);
+    let place = |raw: &'t RawValue| {
+        let part = raw.get();
+        let offset = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        line += text.as_bytes().get(counted..offset).unwrap_or_default().iter().filter(|b| **b == b'\n').count();
+        counted = offset.max(counted);
+        (line, Ok(part))
+    };
+    parts.into_iter().map(place).collect()
 }
 
 /// The object with id and time before what it has, where it lacks them; nothing else is touched.
