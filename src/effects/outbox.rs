@@ -65,12 +65,6 @@ impl Outbox {
         self.settled.notify_waiters();
     }
 
-    /// None of these is owed any more.
-    pub fn settle_all(&self, of: Position, which: impl Fn(OwnKind) -> bool) {
-        let kinds = self.state.lock().owed.get(&of).cloned().unwrap_or_default();
-        kinds.into_iter().filter(|kind| which(*kind)).for_each(|kind| self.settle(Own { of, kind }));
-    }
-
     /// Waits until something is not owed any more.
     pub async fn settled(&self, own: Own) {
         loop {

@@ -254,18 +254,30 @@ impl Fold {
                 continue;
             };
             let mut made = messages::again(&row, &staged, &self.settings)?;
-            let mut calls = match &row.entry {
+            let mut calls: Vec<CallDue> = match &row.entry {
                 Entry::Event(recorded) => CallDue::of(position, recorded).collect(),
                 Entry::Own(_) => Vec::new(),
             };
-            if self.history.is_some_and(|before| row.stream_time < before) && !calls.is_empty() {
-                left_alone += calls.len();
-                for call in calls.drain(..) {
-                    self.outbox.settle(Own { of: position, kind: OwnKind::Call(call.call) });
+            let answered: Vec<u32> = made
+                .iter()
+                .filter_map(|message| match message.kind {
+                    OwnKind::CallStarted(call) => Some(call),
+                    _ => None,
+                })
+                .collect();
+            if self.history.is_some_and(|before| row.stream_time < before) {
+                // One whose `started` stands in the stream was begun by an earlier life, and its sequence waits for the end.
+                let begun = |call: &CallDue| {
+                    let started = Own { of: position, kind: OwnKind::CallStarted(call.call) };
+                    answered.contains(&call.call) && !self.outbox.owes(started)
+                };
+                for call in calls.extract_if(.., |call| !begun(call)) {
+                    left_alone += 1;
+                    let (start, call) = (OwnKind::CallStarted(call.call), OwnKind::Call(call.call));
+                    // A task that is not carried out is not begun either.
+                    made.retain(|message| message.kind != start);
+                    [start, call].into_iter().for_each(|kind| self.outbox.settle(Own { of: position, kind }));
                 }
-                // A task that is not carried out is not begun either.
-                made.retain(|message| !matches!(message.kind, OwnKind::CallStarted(_)));
-                self.outbox.settle_all(position, |kind| matches!(kind, OwnKind::CallStarted(_)));
             }
             let due = made.into_iter().map(|message| Due::new(position, message));
             self.send(due.collect(), calls);

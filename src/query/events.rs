@@ -500,7 +500,11 @@ fn parked_view(row: &Row) -> Option<ParkedView> {
     })
 }
 
-/// What could not be handled, the newest first, whole and with the reason.
+/// Payloads in one page of parked messages, in bytes: they may be as large as messages are, and JSON makes some of them longer.
+const PARKED: usize = 4 << 20;
+
+/// What could not be handled, the newest first, whole and with the reason. A page ends early where its payloads are large;
+/// `nextCursor` goes on behind it.
 #[utoipa::path(get, path = "/api/v1/parked", tag = "events",
     params(("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = List<ParkedView>), (status = 400, body = Problem)))]
@@ -516,15 +520,18 @@ pub async fn parked(From(state): From<State>, RawQuery(query): RawQuery) -> Resu
     let list = state.reading(move |state| {
         let total = state.reader.parked_count() as u64;
         let mut data = Vec::new();
-        let mut more = false;
+        let (mut more, mut room) = (false, PARKED);
         let skip = if after.is_some() { 0 } else { offset };
         let positions = state.reader.parked().into_iter().rev().filter(|p| after.is_none_or(|after| *p < after));
         for position in positions.skip(skip) {
-            if data.len() == limit {
+            if data.len() == limit || room == 0 {
                 more = true;
                 break;
             }
-            data.extend(state.reader.row(position)?.as_deref().and_then(parked_view));
+            let view = state.reader.row(position)?.as_deref().and_then(parked_view);
+            let size = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+            room = room.saturating_sub(view.as_ref().map_or(0, |v| size(&v.payload) + size(&v.payload_base64)));
+            data.extend(view);
         }
         let next_cursor = data.last().filter(|_| more).map(|p: &ParkedView| p.id.clone());
         Ok(List { data, total, limit, offset: skip, next_cursor })

@@ -84,7 +84,8 @@ impl RuleBook {
     /// Where the journal cannot be read.
     pub fn meet(&mut self, decided: &Decided, lookup: &impl Lookup) -> Result<Option<RuleTexts>, Unreadable> {
         let (Entry::Event(recorded), Some(event)) = (&decided.row.entry, &decided.event) else { return Ok(None) };
-        if recorded.subject != loaded::TYPE || recorded.decision.fate != Fate::Own {
+        // Those who read ahead wait for the message of a set, and a retry of a parked one is not that message.
+        if recorded.subject != loaded::TYPE || recorded.decision.fate != Fate::Own || recorded.retry.is_some() {
             return Ok(None);
         }
         let position = decided.row.position;

@@ -23,7 +23,16 @@ pub(in crate::cli) struct Args {
 
 pub(in crate::cli) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.server)?;
-    // The endpoint has the list only.
+    match client.api(&["parked", &args.id], &[]).await {
+        Ok(raw) => {
+            let item: Value = serde_json::from_str(&raw)?;
+            output::print(args.output.output, &raw, || Ok(page(&item)))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(error) if error.is_absent() => {}
+        Err(error) => return Err(error.into()),
+    }
+    // A sequence is not an id where the message is a batch.
     let parked = Listing::get(&client, &["parked"], &[], &PageArgs::everything()).await?;
     for raw in parked.items()? {
         let item: Value = serde_json::from_str(raw.get())?;

@@ -220,7 +220,9 @@ const EVENTS: usize = 4096;
 /// What an event of somebody else's adds to the `finished` of a trigger: 1, or -1 for a `started`.
 fn counted(r: &Recorded, trigger: &str) -> i64 {
     let Some(head) = r.head.as_ref().filter(|head| head.triggered_id.as_deref() == Some(trigger)) else { return 0 };
-    if matches!(r.decision.fate, Fate::Duplicate(Layer::Id) | Fate::Own) || r.decision.why == super::REPLAYED {
+    // What is parked has not been said: mended, it comes again.
+    let unsaid = Fate::Duplicate(Layer::Id) == r.decision.fate || matches!(r.decision.fate, Fate::Own | Fate::Parked);
+    if unsaid || r.decision.why == super::REPLAYED {
         return 0;
     }
     match Type::parse(&head.ty) {

@@ -191,6 +191,10 @@ fn a_receiver_that_finishes_on_the_stream_itself_has_answered() {
     let mut started = finished("s1", "approval", "t1", "pass", 2);
     started["type"] = "sh.keptn.event.approval.started".into();
     w.feed(&started);
+    // Nor does what was parked: mended, it comes again.
+    let mut parked = finished("f0", "approval", "t1", "pass", 2);
+    parked["data"]["service"] = 5.into();
+    assert_eq!(w.feed(&parked).0.decision.fate, Fate::Parked);
     w.feed(&finished("f1", "approval", "t1", "pass", 2));
     assert!(matches!(w.report(&asked, "chat", 0, Status::Succeeded).0.decision.report, Some(r) if r.answer.is_none()));
     w.feed(&finished("f2", "approval", "t1", "pass", 3));

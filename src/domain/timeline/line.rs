@@ -84,9 +84,11 @@ impl Line {
         self.head.sequence().is_some()
     }
 
-    /// Somebody else's event, if it belongs to this context. A repeat says nothing new.
+    /// Somebody else's event, if it belongs to this context. A repeat says nothing new, and what is parked has not been said.
     pub fn of_event(position: Position, stream_time: Time, recorded: &Recorded, context: &str) -> Option<Line> {
-        if recorded.decision.fate == Fate::Duplicate(Layer::Id) {
+        let said_nothing = matches!(recorded.decision.fate, Fate::Duplicate(Layer::Id) | Fate::Parked);
+        // A parked trigger that was answered did begin something.
+        if said_nothing && recorded.decision.answer.is_none() && recorded.decision.calls.is_empty() {
             return None;
         }
         let head = recorded.head.as_ref().filter(|head| head.context.as_deref() == Some(context))?;
