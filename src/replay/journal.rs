@@ -26,7 +26,7 @@ const GROUP: usize = 1024;
 
 /// A journal being read.
 pub struct Journal {
-    /// Only ever read; open as long as the lines are.
+    /// Nothing is written to it by us; the engine tidies its files up when it opens them. Open as long as the lines are.
     _store: Store,
     reader: Reader,
     lines: store::Journal,
