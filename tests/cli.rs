@@ -70,10 +70,17 @@ fn routes() -> Router {
         )
         .route(
             "/api/v1/parked",
-            get(|| async {
+            get(|| async { json!({"data": [], "total": 0, "limit": 1000, "offset": 0, "nextCursor": null}).to_string() }),
+        )
+        .route(
+            "/api/v1/parked/{id}",
+            get(move |Path(id): Path<String>| async move {
+                if id != "12" {
+                    return refuse(StatusCode::NOT_FOUND, &format!("nothing is parked under {id:?}"), "");
+                }
                 let item: Value = json!({"id": "12", "sequence": 12, "subject": "sh.keptn.x", "reason": "not a JSON object",
                     "payload": "{oops", "payloadBase64": "e29vcHM=", "at": "2026-01-02T03:04:05Z"});
-                json!({"data": [item], "total": 1, "limit": 50, "offset": 0, "nextCursor": null}).to_string()
+                (StatusCode::OK, item.to_string())
             }),
         )
 }
@@ -178,10 +185,10 @@ fn every_filter_reaches_the_service_under_its_name() {
 #[test]
 fn people_get_a_page_of_one_issue_and_of_one_parked_message() {
     let url = service();
-    let (_, out, _) = run(&["issues", "show", "7", "--server", &url]);
-    assert!(out.starts_with("#7 test failed: cart\n") && out.ends_with("\n\n3 of 40\nfailed\n"), "{out}");
-    let (_, out, _) = run(&["parked", "show", "12", "--server", &url]);
-    assert!(out.contains("reason    not a JSON object") && out.ends_with("{oops\n"), "{out}");
+    let (_, out, err) = run(&["issues", "show", "7", "--server", &url]);
+    assert!(out.starts_with("#7 test failed: cart\n") && out.ends_with("\n\n3 of 40\nfailed\n"), "{out}{err}");
+    let (_, out, err) = run(&["parked", "show", "12", "--server", &url]);
+    assert!(out.contains("reason    not a JSON object") && out.ends_with("{oops\n"), "{out}{err}");
     let (code, _, err) = run(&["parked", "show", "13", "--server", &url]);
     assert_eq!((code, err.as_str()), (1, "shipwatch: nothing is parked under \"13\"\n"));
 }
