@@ -90,7 +90,8 @@ impl Fold {
     /// # Errors
     /// Where the folder cannot be used.
     pub fn begin(dir: &Path, setup: Setup, from: Reached, opening: Opening) -> Result<Fold, store::Error> {
-        let store = Store::open(dir, setup.store)?;
+        // Nobody needs half of it: the disk is waited for at the end, where the folder is kept.
+        let store = Store::open(dir, store::Options { sync: false, ..setup.store })?;
         let behind = from.position(from.sequence, u16::MAX);
         let (set, changes) = match opening {
             Opening::AsTheyCome(set) => (set, Changes::Met),
@@ -124,6 +125,14 @@ impl Fold {
     /// What it holds.
     pub fn reader(&self) -> Reader {
         self.store.reader()
+    }
+
+    /// Ends it, and has the disk keep its folder.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn close(self) -> Result<(), store::Error> {
+        self.store.sync()
     }
 
     /// Folds a group: all of it or, after an error, nothing.

@@ -117,28 +117,39 @@ impl Shared {
         Ok(shared)
     }
 
-    /// Writes one batch for good: atomic, flushed, synced. After an error nothing more is read or written.
+    /// Writes one batch for good: atomic, flushed, and synced unless that is left to the end. After an error nothing more is
+    /// read or written.
     pub fn write(&self, batch: Batch) -> Result<(), Error> {
         self.check()?;
-        let written = self.write_unchecked(batch);
-        if written.is_err() {
+        let applied = {
+            let _moves = self.layout.write();
+            self.tree.apply_batch(batch).map_err(|e| self.engine(e))
+        };
+        match applied {
+            Ok(()) if self.options.sync => self.sync(),
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.poison();
+                Err(error)
+            }
+        }
+    }
+
+    /// Has the disk keep what was written. After an error nobody knows what it holds.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.check()?;
+        let flushed = self.tree.flush().map_err(|e| self.engine(e));
+        let synced = flushed
+            .and_then(|_| self.file.sync_data().map_err(|e| Error::folder(&self.dir, "sync its database file", e)));
+        if synced.is_err() {
             self.poison();
         }
-        written
+        synced
     }
 
     /// From here on nothing is read or written.
     pub fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
-    }
-
-    fn write_unchecked(&self, batch: Batch) -> Result<(), Error> {
-        {
-            let _moves = self.layout.write();
-            self.tree.apply_batch(batch).map_err(|e| self.engine(e))?;
-        }
-        self.tree.flush().map_err(|e| self.engine(e))?;
-        self.file.sync_data().map_err(|e| Error::folder(&self.dir, "sync its database file", e))
     }
 
     /// An error once a write has failed.

@@ -28,11 +28,14 @@ pub struct Options {
     pub segment_rows: u64,
     /// Newest journal lines that stay whatever their age.
     pub keep_rows: u64,
+    /// Whether a commit survives a power cut. Without, only [`Store::sync`] makes it so: for a store that is thrown away, or
+    /// that is put in its place when all of it is there.
+    pub sync: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { retention: Retention::default(), cache: 16 << 20, segment_rows: 1 << 15, keep_rows: 1000 }
+        Options { retention: Retention::default(), cache: 16 << 20, segment_rows: 1 << 15, keep_rows: 1000, sync: true }
     }
 }
 
@@ -62,7 +65,7 @@ impl Store {
         Staged::new(self.shared.clone())
     }
 
-    /// Writes a group for good: after `Ok` it survives a power cut. `reached` is the last message of the stream it covers.
+    /// Writes a group for good: after `Ok` it survives a power cut, unless [`Options::sync`] is off. `reached` is the last message of the stream it covers.
     ///
     /// # Errors
     /// After a fatal one nobody knows what the disk holds: every later call fails, and the process has to end.
@@ -85,6 +88,14 @@ impl Store {
         self.shared.write(batch)?;
         self.shared.state.write().fold.published = fold.published;
         Ok(())
+    }
+
+    /// Makes all that was committed survive a power cut.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn sync(&self) -> Result<(), Error> {
+        self.shared.sync()
     }
 
     /// How far the fold is.

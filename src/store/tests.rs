@@ -21,7 +21,7 @@ use crate::domain::time::Time;
 fn small() -> Options {
     let hours = |n: u64| Some(Duration::from_secs(n * 3600));
     let retention = Retention { resolved_issues: hours(50), events: hours(90) };
-    Options { retention, cache: 4 << 20, segment_rows: 32, keep_rows: 10 }
+    Options { retention, cache: 4 << 20, segment_rows: 32, keep_rows: 10, sync: true }
 }
 
 fn reached(sequence: u64) -> Reached {

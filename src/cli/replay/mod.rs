@@ -265,7 +265,7 @@ impl Args {
         let Some(fold) = folds.pop() else { anyhow::bail!("nothing was folded") };
         let (summary, reached) = (Summary::of(&fold), fold.reader().progress().reached);
         // Closed before it moves.
-        drop(fold);
+        fold.close()?;
         rebuild.finish()?;
         let json = serde_json::to_string(&serde_json::json!({ "summary": summary }))?;
         output::print(self.output.output, &json, || Ok(summary.text()))?;
