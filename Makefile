@@ -8,10 +8,10 @@ BROKER := NATS_SERVER="$$(deploy/nats-server.sh)" && export NATS_SERVER
 BINARY := SHIPWATCH_BIN="$$(cd $(TARGET)/debug && pwd)/shipwatch" && export SHIPWATCH_BIN
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test screenshots fuzz bench lint fmt
+.PHONY: help demo test screenshots deploy-check fuzz bench lint fmt
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Play an afternoon of deliveries and watch issues open and close (ONESHOT=1 ends by itself)
 	@$(BROKER) && cargo build --release --locked --bin shipwatch \
@@ -27,6 +27,9 @@ test: lint ## Formatting, lints, documentation and all tests
 
 screenshots: ## Pictures of the page with few and many issues, wide and narrow, light and dark, in tests/shots
 	@$(BROKER) && cargo build --locked --bin shipwatch && $(BINARY) && PAGE_TESTS=required tests/page/run.sh shots
+
+deploy-check: ## Check what deploy/ ships, with the tools that are here
+	@deploy/check.sh
 
 fuzz: ## Feed rule files, webhook files and events whatever breaks their readers, a minute each (FUZZ_SECONDS=60)
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60)

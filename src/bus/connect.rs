@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use super::denials::Denials;
 use super::identity::{identify, readable, shown};
 use super::settings::{Settings, without_secrets};
 use super::{Error, Publisher};
@@ -48,6 +49,8 @@ struct Link {
     state: watch::Sender<LinkState>,
     /// The last permission the broker denied, with a count so that an equal text is news too.
     denied: watch::Sender<(u64, String)>,
+    /// What was said of such denials.
+    denials: Denials,
     outage: Mutex<Option<Outage>>,
     /// What is said where the broker does not let us in.
     refused: String,
@@ -91,6 +94,7 @@ pub async fn connect(settings: &Settings, name: &str, patience: Patience) -> Res
     let link = Arc::new(Link {
         state: watch::Sender::new(LinkState { connected: true, epoch: 0 }),
         denied: watch::Sender::new((0, String::new())),
+        denials: Denials::default(),
         outage: Mutex::new(None),
         refused: refused(ConnectErrorKind::AuthorizationViolation).to_string(),
     });
@@ -380,6 +384,9 @@ impl Link {
                         *count += 1;
                         last.clone_from(&text);
                     });
+                    if let Some(missing) = self.denials.news(&text) {
+                        tracing::warn!("the broker does not allow this account to {missing}");
+                    }
                 }
                 tracing::debug!(error = %text, "the broker reports an error");
             }

@@ -12,6 +12,7 @@ pub mod binding;
 mod by_subject;
 mod connect;
 mod consumer;
+mod denials;
 mod error;
 mod follow;
 mod group;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
 mod broker_auth;
+mod deploy;
 mod disk;
 mod duplicates;
 mod forms;

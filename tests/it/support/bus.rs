@@ -36,6 +36,13 @@ impl Bus {
         Bus { jetstream: jetstream::new(client.clone()), client }
     }
 
+    /// The same as a user of the broker.
+    pub async fn connect_as(url: &str, user: &str, password: &str) -> Bus {
+        let who = async_nats::ConnectOptions::with_user_and_password(user.into(), password.into());
+        let client = who.connect(url).await.unwrap();
+        Bus { jetstream: jetstream::new(client.clone()), client }
+    }
+
     /// Publishes an event on the subject of its type, as Keptn does (no headers), and waits until the stream has it.
     /// Returns its id.
     pub async fn publish(&self, event: impl Into<Value>) -> String {
