@@ -58,7 +58,7 @@ async fn the_walk_from_a_wrong_issue_to_a_changed_rule_goes_as_the_readme_has_it
             continue;
         }
         out = typed(&world, text).await;
-        commands += text.lines().filter(|line| line.starts_with("shipwatch ") || line.starts_with("cp ")).count();
+        commands += text.lines().filter(|line| line.contains("shipwatch ") || line.starts_with("cp ")).count();
         // What a person does not see, because it is there before the next line is typed.
         if text.contains("shipyard/rules/nightly.yaml <<") || text.starts_with("cp changed/") {
             changed += 1;
@@ -68,13 +68,10 @@ async fn the_walk_from_a_wrong_issue_to_a_changed_rule_goes_as_the_readme_has_it
             .await;
         }
         if text.contains("events publish") {
-            world.service().folded("n-17").await;
+            world.service().folded(if text.contains("n-18") { "n-18" } else { "n-17" }).await;
         }
     }
-    assert_eq!((commands, compared, changed), (9, 2, 2), "everything on the page was done");
-    // From here on a run that timed out is nobody's issue.
-    out = typed(&world, "sed 's/n-17/n-18/; s/soak/load/' event.json | shipwatch events publish").await;
-    assert!(out.contains("n-18"), "{out}");
+    assert_eq!((commands, compared, changed), (10, 2, 2), "everything on the page was done");
     assert_eq!(world.service().folded("n-18").await["outcome"], "neutral");
 }
 
